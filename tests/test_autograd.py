@@ -1,0 +1,506 @@
+"""The engine: recording, the drive, modes, hooks, errors, and what it does when somebody misuses it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import autograd
+from tinygrad_cnn.autograd import Array, op
+
+
+def leaf(*values: float) -> tg.Tensor:
+    return tg.tensor(np.array(values), requires_grad=True)
+
+
+# ---- values of gradients -----------------------------------------------------------------------------------
+
+
+def test_gradient_of_a_product_and_a_sum() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (x * y + x).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [4.0, 5.0]
+    assert y.grad.tolist() == [1.0, 2.0]
+
+
+def test_the_same_tensor_twice_counts_twice() -> None:
+    x = leaf(3.0)
+    (x * x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [6.0]
+
+
+def test_backward_accumulates() -> None:
+    x = leaf(3.0)
+    for _ in range(2):
+        (x * 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [4.0]
+
+
+def test_grad_writes_no_grad() -> None:
+    x = leaf(3.0)
+    (g,) = autograd.grad((x * x).sum(), x)
+    assert g.tolist() == [6.0]
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_every_order_of_a_power(order: int) -> None:
+    x = leaf(1.5)
+    y = x**5
+    factor = 1.0
+    for k in range(order):
+        (y,) = autograd.grad(y.sum(), x, create_graph=True)
+        factor *= 5 - k
+    assert y.tolist() == pytest.approx([factor * 1.5 ** (5 - order)], rel=1e-14)
+
+
+def test_gradient_of_an_interior_tensor() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    (g,) = autograd.grad((y * y).sum(), y)
+    assert g.tolist() == [12.0]
+
+
+def test_broadcast_gradients_are_summed_back() -> None:
+    x = tg.ones(3, 1, requires_grad=True)
+    y = tg.ones(4, requires_grad=True)
+    (x * y).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [[4.0]] * 3
+    assert y.grad.tolist() == [3.0] * 4
+
+
+def test_a_chain_of_100_000_ops_needs_no_recursion() -> None:
+    x = leaf(1.0)
+    y = x
+    for _ in range(100_000):
+        y = y + 1.0
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0]
+
+
+def test_dropping_a_long_chain_needs_no_recursion() -> None:
+    y = leaf(1.0)
+    for _ in range(100_000):
+        y = y + 1.0
+    del y
+    gc.collect()
+
+
+def test_gradients_that_nobody_asks_for_are_not_computed() -> None:
+    calls = []
+
+    @op
+    def both(x: Array, y: Array) -> Array:
+        return x + y
+
+    @both.vjp("x")
+    def both_grad_x(g: Array) -> Array:
+        calls.append("x")
+        return g
+
+    @both.vjp("y")
+    def both_grad_y(g: Array) -> Array:
+        calls.append("y")
+        return g
+
+    both(leaf(1.0), tg.ones(1)).sum().backward()
+    assert calls == ["x"]
+    x, y = leaf(1.0), leaf(1.0)
+    autograd.grad(both(x, y).sum(), y)
+    assert calls == ["x", "y"]
+
+
+# ---- leaves get arrays of their own -------------------------------------------------------------------------
+
+
+def test_grads_of_two_leaves_do_not_share_memory() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = tg.ones(2, dtype=tg.float64)
+    (x + y).backward(seed)
+    assert x.grad is not None
+    assert y.grad is not None
+    x.grad.zero_()
+    assert y.grad.tolist() == [1.0, 1.0]
+    assert seed.tolist() == [1.0, 1.0]
+
+
+def test_grad_of_an_expanded_leaf_is_writeable() -> None:
+    x = leaf(1.0, 2.0)
+    x.sum().backward()
+    assert x.grad is not None
+    x.grad += 1
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+# ---- the life of a graph -------------------------------------------------------------------------------------
+
+
+def test_second_backward_says_where_the_graph_was_built() -> None:
+    x = leaf(1.0)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"the graph of sum at .*test_autograd\.py:\d+ is gone.*retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph() -> None:
+    x = leaf(1.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [4.0]
+
+
+def test_backward_frees_what_was_saved() -> None:
+    x = leaf(1.0)
+    middle = x * 2
+    array = weakref.ref(middle.array)
+    y = (middle * middle).sum()
+    del middle
+    assert array() is not None
+    y.backward()
+    assert array() is None
+
+
+def test_only_what_a_rule_names_is_kept() -> None:
+    x = leaf(1.0)
+    middle = x * 2
+    array = weakref.ref(middle.array)
+    y = middle + 1.0  # the rule of add names nothing
+    del middle
+    assert array() is None
+    y.sum().backward()
+
+
+def test_no_reference_cycles() -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).exp().sum()
+    node = weakref.ref(y.node)
+    gc.disable()
+    try:
+        del y
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+# ---- modes -----------------------------------------------------------------------------------------------------
+
+
+def test_no_grad_and_enable_grad_nest() -> None:
+    x = leaf(1.0)
+    with tg.no_grad():
+        assert not (x * 2).requires_grad
+        with tg.enable_grad():
+            assert (x * 2).requires_grad
+        assert not tg.is_grad_enabled()
+    assert (x * 2).requires_grad
+
+
+@pytest.mark.parametrize("decorate", [tg.no_grad, tg.no_grad()])
+def test_no_grad_as_a_decorator(decorate: object) -> None:
+    @decorate  # type: ignore[operator, untyped-decorator]
+    def double(t: tg.Tensor) -> tg.Tensor:
+        return t * 2
+
+    assert not double(leaf(1.0)).requires_grad
+    assert tg.is_grad_enabled()
+
+
+def test_set_grad_enabled_acts_at_once() -> None:
+    tg.set_grad_enabled(False)
+    assert not tg.is_grad_enabled()
+    tg.set_grad_enabled(True)
+    with tg.set_grad_enabled(False):
+        assert not tg.is_grad_enabled()
+    assert tg.is_grad_enabled()
+
+
+def test_inference_mode_beats_enable_grad() -> None:
+    with tg.inference_mode(), tg.enable_grad():
+        assert not (leaf(1.0) * 2).requires_grad
+
+
+def test_modes_belong_to_their_thread() -> None:
+    seen = []
+    with tg.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(tg.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_an_exception_restores_the_mode() -> None:
+    with pytest.raises(KeyError), tg.no_grad():
+        raise KeyError
+    assert tg.is_grad_enabled()
+
+
+# ---- hooks -----------------------------------------------------------------------------------------------------
+
+
+def test_hooks_on_leaf_and_interior() -> None:
+    x = leaf(1.0)
+    y = x * 3
+    seen: list[list[float]] = []
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    handle = x.register_hook(lambda g: g * 10)
+    (y * y).sum().backward()
+    assert seen == [[6.0]]
+    assert x.grad is not None
+    assert x.grad.tolist() == [180.0]
+    handle.remove()
+    x.grad = None
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3.0]  # type: ignore[attr-defined]
+
+
+def test_hook_with_the_wrong_shape() -> None:
+    x = leaf(1.0, 2.0)
+    x.register_hook(lambda g: g.sum())
+    with pytest.raises(ValueError, match=r"a hook returned shape \(\), the gradient has \(2,\)"):
+        (x * 2).sum().backward()
+
+
+def test_retain_grad() -> None:
+    x = leaf(1.0)
+    y = x * 3
+    y.retain_grad()
+    (y * y).sum().backward()
+    assert y.grad is not None
+    assert y.grad.tolist() == [6.0]
+
+
+# ---- writes to what a graph needs ------------------------------------------------------------------------------
+
+
+def test_a_numpy_write_to_a_saved_array_raises() -> None:
+    data = np.array([1.0, 2.0])
+    x = tg.from_numpy(data).requires_grad_()
+    y = (x * x).sum()
+    with pytest.raises(ValueError, match="read-only"):
+        data[0] = 5.0
+    y.backward()
+    data[0] = 5.0
+    assert x.tolist() == [5.0, 2.0]
+
+
+def test_a_write_through_the_base_of_a_view_raises() -> None:
+    data = np.arange(4.0)
+    x = tg.from_numpy(data[1:3]).requires_grad_()
+    y = (x * x).sum()
+    with pytest.raises(ValueError, match="read-only"):
+        data[1] = 5.0
+    del y
+    data[1] = 5.0
+
+
+def test_an_in_place_method_on_a_saved_tensor_names_the_functional_form() -> None:
+    x = leaf(1.0, 2.0)
+    w = tg.ones(2, dtype=tg.float64)
+    y = (x * w).sum()
+    with pytest.raises(RuntimeError, match=r"add_: a live graph still needs .*mul at .*test_autograd.*use x\.add"):
+        w += 1
+    with pytest.raises(RuntimeError, match=r"t\[i\] = v: a live graph still needs .*index_put"):
+        w[0] = 3.0
+    y.backward()
+    w += 1
+    assert w.tolist() == [2.0, 2.0]
+
+
+def test_locks_outlive_one_of_two_graphs() -> None:
+    x = leaf(1.0)
+    first, second = (x * x).sum(), (x * x).sum()
+    first.backward()
+    with pytest.raises(RuntimeError, match="live graph"):
+        x.data.add_(1)
+    second.backward()
+    x.data.add_(1)
+    assert x.tolist() == [2.0]
+
+
+def test_a_read_only_array_stays_read_only() -> None:
+    data = np.array([1.0])
+    data.flags.writeable = False
+    x = tg.from_numpy(data).requires_grad_()
+    (x * x).sum().backward()
+    assert not data.flags.writeable
+
+
+def test_replacing_data_after_the_forward_pass_changes_no_gradient() -> None:
+    x = leaf(3.0)
+    y = (x * x).sum()
+    x.data = tg.tensor(np.array([100.0]))
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [6.0]
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------
+
+
+def test_an_error_names_op_fact_line() -> None:
+    line = sys._getframe().f_lineno + 2
+    with pytest.raises(ValueError, match=rf"^add: .*\(2,\) \(3,\).* — at .*test_autograd\.py:{line}$"):
+        leaf(1.0, 2.0) + leaf(1.0, 2.0, 3.0)
+
+
+def test_nodes_know_the_users_line() -> None:
+    y = leaf(1.0) * 2
+    assert y.node is not None
+    assert y.node.where.endswith(f"test_autograd.py:{sys._getframe().f_lineno - 2}")
+
+
+def test_a_missing_rule_names_op_and_argument() -> None:
+    @op
+    def half(x: Array) -> Array:
+        return x / 2
+
+    with pytest.raises(NotImplementedError, match="half has no gradient rule for argument 'x'"):
+        half(leaf(1.0)).sum().backward()
+
+
+def test_a_rule_with_the_wrong_shape_raises() -> None:
+    @op
+    def total(x: Array) -> Array:
+        return x.sum()
+
+    @total.vjp("x")
+    def total_grad(g: Array) -> Array:
+        return g
+
+    with pytest.raises(RuntimeError, match=r"total: a gradient rule returned shape \(\), its argument has \(2,\)"):
+        total(leaf(1.0, 2.0)).backward()
+
+
+def test_a_rule_may_name_only_what_the_op_knows() -> None:
+    @op
+    def half(x: Array) -> Array:
+        return x / 2
+
+    with pytest.raises(TypeError, match=r"the rule bad names \['y'\]"):
+
+        @half.vjp("x")
+        def bad(g: Array, y: Array) -> Array:
+            return g
+
+    with pytest.raises(TypeError, match="'z' is not an array argument"):
+        half.vjp("z")
+
+
+def test_a_kept_float_raises_at_the_second_order() -> None:
+    @op(keeps="factor")
+    def scale(x: Array) -> Array:
+        return x * 2, np.full(x.shape, 2.0)
+
+    @scale.vjp("x")
+    def scale_grad(g: Array, factor: Array) -> Array:
+        return g * factor
+
+    x = leaf(1.0)
+    with pytest.raises(TypeError, match="kept 'factor', which is float64"):
+        autograd.grad(scale(x).sum(), x, create_graph=True)
+
+
+def test_an_error_in_a_rule_tells_where_the_node_was_built() -> None:
+    @op
+    def half(x: Array) -> Array:
+        return x / 2
+
+    @half.vjp("x")
+    def half_grad(g: Array) -> Array:
+        raise ZeroDivisionError("oh")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        half(leaf(1.0)).sum().backward()
+    assert "in half_grad, the gradient of half at" in caught.value.__notes__[0]
+
+
+def test_misuse_of_backward() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match=r"the output has shape \(2,\)"):
+        (x * 2).backward()
+    with pytest.raises(ValueError, match=r"incoming gradient has shape \(3,\), the output \(2,\)"):
+        (x * 2).backward(tg.ones(3))
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        tg.ones(1).backward()
+    with pytest.raises(RuntimeError, match="no output depends on input 0"):
+        autograd.grad((x * 2).sum(), leaf(1.0))
+    assert autograd.grad((x * 2).sum(), leaf(1.0), allow_unused=True) == (None,)
+    (zero,) = autograd.grad((x * 2).sum(), leaf(1.0), materialize_grads=True)
+    assert zero.tolist() == [0.0]
+    with pytest.raises(TypeError, match="only floats can require grad, this tensor holds int64"):
+        tg.arange(3).requires_grad_()
+
+
+def test_calls_with_wrong_arguments() -> None:
+    x = leaf(1.0)
+    with pytest.raises(TypeError, match="sum: unknown argument 'axis'"):
+        tg.sum(x, axis=0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="mul: argument 'other' is missing"):
+        tg.mul(x)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'dim' is given twice"):
+        tg.sum(x, 0, dim=0)  # type: ignore[misc]
+
+
+# ---- custom ops ------------------------------------------------------------------------------------------------
+
+
+def test_a_custom_op_without_annotations() -> None:
+    @op
+    def scaled_square(x, *, scale=1.0):  # type: ignore[no-untyped-def]
+        return scale * x * x
+
+    @scaled_square.vjp("x")
+    def scaled_square_grad(g, x, scale):  # type: ignore[no-untyped-def]
+        return g * (2.0 * scale) * x
+
+    x = leaf(3.0)
+    (g,) = autograd.grad(scaled_square(x, scale=5.0).sum(), x, create_graph=True)
+    (h,) = autograd.grad(g.sum(), x)
+    assert (g.tolist(), h.tolist()) == ([30.0], [10.0])
+
+
+def test_a_shortcut_serves_the_first_order_and_rules_the_others() -> None:
+    used = []
+
+    @op
+    def product(x: Array, y: Array) -> Array:
+        return x * y
+
+    @product.vjp("x")
+    def product_grad_x(g: Array, y: Array) -> Array:
+        used.append("rule")
+        return g * y
+
+    @product.vjp("y")
+    def product_grad_y(g: Array, x: Array) -> Array:
+        used.append("rule")
+        return g * x
+
+    @product.shortcut
+    def product_grads(g: Array, x: Array, y: Array, needs: tuple[bool, ...]) -> list[Array]:
+        used.append("shortcut")
+        return [g * y if needs[0] else None, g * x if needs[1] else None]
+
+    x, y = leaf(2.0), leaf(3.0)
+    product(x, y).sum().backward()
+    assert used == ["shortcut"]
+    assert x.grad is not None
+    assert x.grad.tolist() == [3.0]
+    autograd.grad(product(x, y).sum(), (x, y), create_graph=True)
+    assert used == ["shortcut", "rule", "rule"]

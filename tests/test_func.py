@@ -1,0 +1,109 @@
+"""func: products with Jacobians, Hessians, checkpointing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import func
+
+
+def cube(x: tg.Tensor) -> tg.Tensor:
+    return (x**3).sum()
+
+
+def point(*values: float) -> tg.Tensor:
+    return tg.tensor(np.array(values))
+
+
+def mixed(x: tg.Tensor) -> tg.Tensor:
+    return tg.stack([x[0] * x[1], x[1].exp(), x[0].sin() * x[2]])
+
+
+def mixed_jacobian(x: np.ndarray) -> np.ndarray:
+    return np.array(
+        [[x[1], x[0], 0], [0, np.exp(x[1]), 0], [np.cos(x[0]) * x[2], 0, np.sin(x[0])]]
+    )
+
+
+def test_jacobian_products_agree_with_the_jacobian() -> None:
+    x = np.array([0.3, -0.7, 1.1])
+    J = mixed_jacobian(x)
+    v, u = np.array([1.0, 2.0, -1.0]), np.array([0.5, -1.0, 3.0])
+    np.testing.assert_allclose(func.jacrev(mixed)(point(*x)).numpy(), J, rtol=1e-14)
+    out, pull = func.vjp(mixed, point(*x))
+    np.testing.assert_allclose(pull(tg.tensor(u))[0].numpy(), u @ J, rtol=1e-14)
+    value, pushed = func.jvp(mixed, (point(*x),), (tg.tensor(v),))
+    np.testing.assert_allclose(pushed.numpy(), J @ v, rtol=1e-14)
+    np.testing.assert_allclose(value.numpy(), out.numpy())
+
+
+def test_hessian_and_hvp() -> None:
+    x = point(1.0, -2.0)
+    assert func.hessian(cube)(x).tolist() == [[6.0, 0.0], [0.0, -12.0]]
+    value, product = func.hvp(cube, x, point(1.0, 1.0))
+    assert (value.item(), product.tolist()) == (-7.0, [6.0, -12.0])
+
+
+def test_nested_grad() -> None:
+    third = func.grad(func.grad(func.grad(lambda x: x**4)))
+    assert third(tg.tensor(2.0)).item() == 48.0
+
+
+def test_gradients_flow_through_func_to_outer_leaves() -> None:
+    x = point(2.0).requires_grad_()
+    func.grad(cube)(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [12.0]
+
+
+def test_argnums() -> None:
+    gx, gy = func.grad(lambda x, y: (x * y * y).sum(), argnums=(0, 1))(point(2.0), point(3.0))
+    assert (gx.tolist(), gy.tolist()) == ([9.0], [12.0])
+    with pytest.raises(IndexError, match="argnums names argument 2, there are 1"):
+        func.grad(cube, argnums=2)(point(1.0))
+
+
+def test_constant_functions_have_zero_derivatives() -> None:
+    x = point(1.0, 2.0)
+    assert func.jacrev(lambda _: tg.ones(2))(x).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert func.hvp(lambda t: t.sum(), x, x)[1].tolist() == [0.0, 0.0]
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match=r"the function returned shape \(2,\), expected one number"):
+        func.grad(lambda x: x)(point(1.0, 2.0))
+    with pytest.raises(TypeError, match="the function returned float"):
+        func.grad(lambda x: 1.0)(point(1.0))
+    with pytest.raises(ValueError, match=r"tangent 0 has shape \(1,\), its primal \(2,\)"):
+        func.jvp(cube, (point(1.0, 2.0),), (point(1.0),))
+
+
+def test_checkpoint_gives_the_same_gradients_with_parameters_and_dropout() -> None:
+    w = tg.randn(4, 4, dtype=tg.float64, requires_grad=True)
+    x = tg.randn(3, 4, dtype=tg.float64, requires_grad=True)
+
+    def block(t: tg.Tensor) -> tg.Tensor:
+        return tg.nn.functional.dropout((t @ w).tanh() @ w, 0.5)
+
+    results = []
+    for run in (block, lambda t: func.checkpoint(block, t)):
+        tg.manual_seed(3)
+        out = (run(x) ** 2).sum()
+        gx, gw = tg.autograd.grad(out, (x, w), create_graph=True)
+        second = tg.autograd.grad((gx * gx).sum() + (gw * gw).sum(), (x, w))
+        tg.manual_seed(3)
+        first = tg.autograd.grad((run(x) ** 2).sum(), (x, w))
+        results.append([g.detach().numpy() for g in (out, gx, gw, *second, *first)])
+    for plain, checkpointed in zip(*results, strict=True):
+        np.testing.assert_allclose(checkpointed, plain, rtol=1e-13)
+
+
+def test_checkpoint_keeps_less() -> None:
+    x = tg.randn(10, requires_grad=True)
+    kept = func.checkpoint(lambda t: t.exp().sin().exp(), x)
+    assert kept.node is not None
+    assert set(kept.node.saved) == {"tensors"}
+    with tg.no_grad():
+        assert not func.checkpoint(tg.exp, x).requires_grad

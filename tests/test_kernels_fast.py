@@ -1,0 +1,260 @@
+"""The fast kernels: the reference's answers, in any memory, and never a byte outside their arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_cnn import kernels
+from tinygrad_cnn.kernels import dispatch, reference, threads
+from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size
+
+Array = np.ndarray[Any, Any]
+PAGE = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def guarded(x: Array, at_end: bool) -> Array:
+    """A copy whose memory ends (or begins) at a page that nobody may touch: one byte outside kills the process."""
+    pages = -(-max(x.nbytes, 1) // PAGE)
+    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for forbidden in (address, address + (pages + 1) * PAGE):
+        assert libc.mprotect(forbidden, PAGE, 0) == 0
+    start = PAGE + (pages * PAGE - x.nbytes if at_end else 0)
+    copy = np.frombuffer(memory, x.dtype, x.size, start).reshape(x.shape)
+    copy[...] = x
+    copy.flags.writeable = x.flags.writeable
+    return copy
+
+
+def run_guarded(function: Callable[..., Any], jobs: Any) -> None:
+    """`threads.run`, with every array of every job between protected pages, at the one end and at the other."""
+    for job in jobs:
+        for at_end in (True, False):
+            args = [guarded(a, at_end) if isinstance(a, np.ndarray) else a for a in job]
+            function(*args)
+        for original, copy in zip(job, args, strict=True):
+            if isinstance(original, np.ndarray) and original.flags.writeable:
+                original[...] = copy
+
+
+@pytest.fixture(autouse=True)
+def fast() -> Iterator[None]:
+    kernels.set_kernels("fast")
+    yield
+    kernels.set_kernels("auto")
+
+
+@pytest.fixture
+def guards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "run", run_guarded)
+
+
+def random(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def double(x: Array | None) -> Array | None:
+    return None if x is None else x.astype(np.float64)
+
+
+def close(ours: Array | None, exact: Array | None, error: float = 3e-6) -> None:
+    """Equal within `error` of the largest value; NaN and inf in the same places."""
+    assert ours is not None
+    assert exact is not None
+    assert ours.dtype == np.float32
+    assert ours.shape == exact.shape
+    finite = np.isfinite(exact)
+    scale = max(1.0, float(np.abs(exact[finite]).max(initial=0)))
+    np.testing.assert_allclose(ours, exact, rtol=0, atol=error * scale)
+
+
+# Convolution ----------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> dict[str, Any]:
+    pair = lambda low, high: (draw(st.integers(low, high)), draw(st.integers(low, high)))  # noqa: E731
+    kernel, stride, padding, dilation = pair(1, 5), pair(1, 3), pair(0, 3), pair(1, 2)
+    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, p, d in zip(kernel, padding, dilation, strict=True)]
+    size = tuple(draw(st.integers(low, 40)) for low in least)
+    groups, seed = draw(st.integers(1, 3)), draw(st.integers(0, 99))
+    n, c, o = draw(st.integers(1, 5)), groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 9))
+    return {
+        "x": random(n, c, *size, seed=seed),
+        "w": random(o, c // groups, *kernel, seed=seed + 1),
+        "b": random(o, seed=seed + 2) if draw(st.booleans()) else None,
+        "geometry": (stride, padding, dilation, groups),
+    }
+
+
+def check_conv(x: Array, w: Array, b: Array | None, geometry: Any, error: float = 3e-6) -> None:
+    exact = reference.conv(x.astype(np.float64), w.astype(np.float64), double(b), *geometry)
+    close(kernels.conv(x, w, b, *geometry), exact, error)
+    g = random(*exact.shape, seed=7)
+    ours = kernels.conv_backward(g, x, w, *geometry, needs=(True, True, True))
+    peers = reference.conv_backward(
+        g.astype(np.float64), x.astype(np.float64), w.astype(np.float64), *geometry, needs=(True, True, True)
+    )
+    for our, peer in zip(ours, peers, strict=True):
+        close(our, peer, error)
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(convolutions())
+def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
+    check_conv(**case)
+
+
+@pytest.mark.parametrize("layout", ["f", "reversed", "broadcast", "readonly"])
+def test_conv_takes_any_layout(layout: str) -> None:
+    x, w, geometry = random(4, 8, 20, 21), random(8, 4, 3, 3, seed=1), ((1, 2), (1, 0), (1, 1), 2)
+    if layout == "f":
+        x, w = np.asfortranarray(x), np.asfortranarray(w)
+    elif layout == "reversed":
+        x, w = x[:, ::-1, :, ::-1], w[..., ::-1]
+    elif layout == "broadcast":
+        x = np.broadcast_to(x[:1, :, :1], x.shape)
+    else:
+        x.flags.writeable = w.flags.writeable = False
+    check_conv(x, w, w[:, 0, 0, 0], geometry)
+
+
+def test_conv_in_one_dimension() -> None:
+    check_conv(random(3, 4, 50), random(6, 2, 5, seed=1), random(6, seed=2), ((2,), (3,), (2,), 2))
+
+
+def test_conv_input_with_output_padding() -> None:
+    g, w, geometry = random(2, 3, 5, 6), random(3, 2, 3, 3), ((2, 3), (1, 0), (1, 1), 1)
+    shape = (2, 2, 10, 20)
+    exact = reference.conv_input(g.astype(np.float64), w.astype(np.float64), shape, *geometry)
+    close(kernels.conv_input(g, w, shape, *geometry), exact)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["x", "w", "g"])
+@pytest.mark.parametrize("channels", [2, 16])
+def test_conv_puts_nan_and_infinity_where_the_reference_does(value: float, where: str, channels: int) -> None:
+    arrays = {
+        "x": random(2, channels, 12, 13),
+        "w": random(16, channels, 3, 3, seed=1),
+        "g": random(2, 16, 12, 13, seed=2),
+    }
+    arrays[where][1, 1, 2, 1] = value
+    x, w, g = arrays.values()
+    geometry = ((1, 1), (1, 1), (1, 1), 1)
+    close(kernels.conv(x, w, None, *geometry), reference.conv(x, w, None, *geometry), 1e-5)
+    for ours, exact in zip(
+        kernels.conv_backward(g, x, w, *geometry, needs=(True, True, True)),
+        reference.conv_backward(g, x, w, *geometry, needs=(True, True, True)),
+        strict=True,
+    ):
+        close(ours, exact, 1e-5)
+
+
+# Pooling --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> dict[str, Any]:
+    pair = lambda low, high: (draw(st.integers(low, high)), draw(st.integers(low, high)))  # noqa: E731
+    kernel, stride, dilation = (2, 2), (2, 2), (1, 1)
+    if draw(st.booleans()):
+        kernel, stride, dilation = pair(1, 4), pair(1, 2), pair(1, 2)
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel) if draw(st.booleans()) else (0, 0)
+    size = tuple(draw(st.integers(d * (k - 1) + 1, 40)) for k, d in zip(kernel, dilation, strict=True))
+    seed = draw(st.integers(0, 99))
+    x = np.round(random(draw(st.integers(1, 4)), draw(st.integers(1, 3)), *size, seed=seed) * 3)
+    for value in (np.nan, np.inf, -np.inf):
+        if draw(st.integers(0, 3)) == 0:
+            x[np.random.default_rng(seed).random(x.shape) < 0.3] = value
+    return {"x": x, "geometry": (kernel, stride, padding), "dilation": dilation, "ceil_mode": draw(st.booleans())}
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=100)
+@given(pools())
+def test_max_pool_between_protected_pages(case: dict[str, Any]) -> None:
+    x, geometry = case["x"], (*case["geometry"], case["dilation"])
+    y, offsets = kernels.max_pool(x, *geometry, case["ceil_mode"])
+    exact, chosen = reference.max_pool(x, *geometry, case["ceil_mode"])
+    np.testing.assert_array_equal(y, exact)
+    np.testing.assert_array_equal(offsets, chosen)
+    g = random(*y.shape, seed=5)
+    close(
+        kernels.max_pool_scatter(g, offsets, x.shape, *geometry),
+        reference.max_pool_scatter(g.astype(np.float64), offsets, x.shape, *geometry),
+    )
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(pools(), st.booleans(), st.sampled_from([None, 3]))
+def test_avg_pool_between_protected_pages(case: dict[str, Any], include: bool, override: int | None) -> None:
+    x, arguments = random(*case["x"].shape), (*case["geometry"], case["ceil_mode"], include, override)
+    exact = reference.avg_pool(x.astype(np.float64), *arguments)
+    close(kernels.avg_pool(x, *arguments), exact)
+    g = random(*exact.shape, seed=5)
+    close(
+        kernels.avg_pool_input(g, x.shape, *arguments),
+        reference.avg_pool_input(g.astype(np.float64), x.shape, *arguments),
+    )
+
+
+# Element by element, losses -------------------------------------------------------------------------------------
+
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0], np.float32)
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=40)
+@given(st.integers(1, 100), st.integers(0, 99))
+def test_relu_between_protected_pages(n: int, seed: int) -> None:
+    x = np.random.default_rng(seed).choice(SPECIAL, n)
+    out = kernels.relu(x)
+    np.testing.assert_array_equal(out, reference.relu(x))
+    g = random(n, seed=seed)
+    np.testing.assert_array_equal(kernels.relu_grad(g, out), reference.relu_grad(g, out))
+
+
+def test_relu_takes_any_layout() -> None:
+    x = random(5, 6, 7)[:, ::2].T
+    np.testing.assert_array_equal(kernels.relu(x), reference.relu(x))
+    g = np.broadcast_to(np.float32(2), x.shape)
+    np.testing.assert_array_equal(kernels.relu_grad(g, x), reference.relu_grad(g, x))
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(0, 99), st.sampled_from([0.0, *SPECIAL[:3]]))
+def test_cross_entropy_between_protected_pages(n: int, classes: int, seed: int, special: float) -> None:
+    rng = np.random.default_rng(seed)
+    z, target, g = random(n, classes, seed=seed) * 20, rng.integers(0, classes, n), random(n, seed=seed)
+    z.flat[rng.integers(0, z.size)] = special
+    close(kernels.softmax_cross_entropy(z, target), reference.softmax_cross_entropy(z.astype(np.float64), target))
+    close(
+        kernels.softmax_cross_entropy_grad(z, target, np.broadcast_to(g[:1], n)),
+        reference.softmax_cross_entropy_grad(z.astype(np.float64), target, np.broadcast_to(g[:1], n)),
+    )
+
+
+def test_cross_entropy_checks_its_targets() -> None:
+    with pytest.raises(IndexError, match=r"softmax_cross_entropy: target\[1\] is 4, 4 classes expect 0\.\.3"):
+        kernels.softmax_cross_entropy(random(2, 4), np.array([0, 4]))
+    with pytest.raises(IndexError, match=r"target\[0\] is -1"):
+        kernels.softmax_cross_entropy_grad(random(2, 4), np.array([-1, 4]), random(2))

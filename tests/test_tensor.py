@@ -1,0 +1,275 @@
+"""Tensor: what it tells of itself, conversions, in-place methods, copies; and the functions that create it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+
+
+# ---- creation ------------------------------------------------------------------------------------------------
+
+
+def test_default_dtypes() -> None:
+    assert tg.tensor(1.5).dtype == tg.float32
+    assert tg.tensor([1, 2]).dtype == tg.int64
+    assert tg.tensor([True]).dtype == tg.bool
+    assert tg.tensor([]).dtype == tg.float32
+    assert tg.tensor(np.array([1.5])).dtype == tg.float64
+    assert tg.tensor([1.5], dtype=tg.float64).dtype == tg.float64
+    assert tg.arange(3).dtype == tg.int64
+    assert tg.arange(0, 1, 0.25).tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert tg.full((2,), 3).dtype == tg.int64
+    assert tg.full((2,), 3.0).dtype == tg.float32
+    assert tg.zeros(2, 3).shape == tg.zeros((2, 3)).shape == (2, 3)
+    assert tg.ones_like(tg.arange(3)).dtype == tg.int64
+    assert tg.linspace(0, 1, 3).tolist() == [0.0, 0.5, 1.0]
+    assert tg.eye(2, 3).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_tensor_copies_and_as_tensor_shares() -> None:
+    data = np.zeros(2)
+    shared, copied = tg.as_tensor(data), tg.tensor(data)
+    data[0] = 1
+    assert shared.tolist() == [1, 0]
+    assert copied.tolist() == [0, 0]
+    assert tg.as_tensor(shared) is shared
+    assert tg.from_numpy(data).numpy() is data
+
+
+def test_tensors_inside_lists() -> None:
+    assert tg.tensor([[tg.tensor(1.0), 2.0], [3.0, 4.0]]).tolist() == [[1, 2], [3, 4]]
+
+
+def test_random_functions_follow_the_seed_and_the_generator() -> None:
+    tg.manual_seed(5)
+    first = tg.randn(3), tg.rand(3), tg.randint(0, 10, (3,)), tg.randperm(5)
+    tg.manual_seed(5)
+    again = tg.randn(3), tg.rand(3), tg.randint(0, 10, (3,)), tg.randperm(5)
+    assert [t.tolist() for t in first] == [t.tolist() for t in again]
+    g, h = tg.Generator().manual_seed(1), tg.Generator().manual_seed(1)
+    assert tg.rand(3, generator=g).tolist() == tg.rand(3, generator=h).tolist()
+    assert sorted(tg.randperm(6).tolist()) == list(range(6))
+    assert set(tg.randint(3, (200,)).tolist()) == {0, 1, 2}
+
+
+def test_generator_state_goes_on() -> None:
+    g = tg.Generator().manual_seed(-3)
+    state = g.get_state()
+    first = tg.rand(4, generator=g).tolist()
+    g.set_state(state)
+    assert tg.rand(4, generator=g).tolist() == first
+    assert g.initial_seed() == -3
+
+
+def test_bad_input_to_creation() -> None:
+    with pytest.raises(ValueError, match="unequal lengths"):
+        tg.tensor([[1.0, 2.0], [3.0]])
+    with pytest.raises(TypeError, match="expected real numbers or booleans"):
+        tg.tensor(["a"])
+    with pytest.raises(TypeError, match="complex128"):
+        tg.tensor(1j)
+    with pytest.raises(ValueError, match="only 'cpu' exists"):
+        tg.zeros(2, device="cuda")
+    with pytest.raises(ValueError, match="lengths of 0 or more"):
+        tg.zeros(-1)
+    with pytest.raises(TypeError, match="expected integers"):
+        tg.zeros(1.5)
+    with pytest.raises(TypeError, match="expected an ndarray, this is list"):
+        tg.from_numpy([1.0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected low < high"):
+        tg.randint(3, 3, (1,))
+    with pytest.raises(TypeError, match="seed is 1.5"):
+        tg.manual_seed(1.5)  # type: ignore[arg-type]
+
+
+# ---- what it tells --------------------------------------------------------------------------------------------
+
+
+def test_questions() -> None:
+    x = tg.zeros(2, 3)
+    assert (x.size(), x.size(1), x.dim(), x.ndim, x.numel(), len(x), x.nbytes) == ((2, 3), 3, 2, 2, 6, 2, 24)
+    assert x.is_contiguous()
+    assert not x.T.is_contiguous()
+    assert x.is_floating_point()
+    assert str(x.device) == "cpu"
+    assert tg.tensor(3).item() == 3
+    assert int(tg.tensor(3.7)) == 3
+    assert float(tg.tensor(3)) == 3.0
+    assert [10, 20, 30][tg.tensor(1)] == 20
+    assert f"{tg.tensor(0.123456):.3f}" == "0.123"
+    assert 3 in tg.arange(5)
+    assert [t.item() for t in tg.arange(3)] == [0, 1, 2]
+    assert bool(tg.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: tg.tensor([1.0, 2.5]), "tensor([1.0000, 2.5000])"),
+        (lambda: tg.tensor([1.0, 2.0]), "tensor([1., 2.])"),
+        (lambda: tg.tensor([1, 2]), "tensor([1, 2])"),
+        (lambda: tg.tensor([1.0], dtype=tg.float64), "tensor([1.], dtype=float64)"),
+        (lambda: tg.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
+        (lambda: tg.tensor([1.0], requires_grad=True) * 2, "tensor([2.], grad_fn=<mul>)"),
+        (lambda: tg.tensor(3.0), "tensor(3.)"),
+    ],
+)
+def test_repr(make: object, text: str) -> None:
+    assert repr(make()) == text  # type: ignore[operator]
+
+
+def test_misuse() -> None:
+    with pytest.raises(ValueError, match=r"item: the tensor has shape \(2,\)"):
+        tg.zeros(2).item()
+    with pytest.raises(ValueError, match="use all\\(\\) or any\\(\\)"):
+        bool(tg.zeros(2))
+    with pytest.raises(TypeError, match="has no length"):
+        len(tg.tensor(1.0))
+    with pytest.raises(TypeError, match="expected integers"):
+        [1, 2][tg.tensor(1.0)]
+    with pytest.raises(RuntimeError, match="there is no CUDA"):
+        tg.zeros(2).cuda()
+    with pytest.raises(RuntimeError, match="use t.detach"):
+        tg.ones(2, requires_grad=True).numpy()
+    with pytest.raises(ValueError, match="only leaves can be copied deeply"):
+        copy.deepcopy(tg.ones(2, requires_grad=True) * 2)
+
+
+def test_conversions() -> None:
+    x = tg.tensor([1.5, -2.5])
+    assert x.double().dtype == tg.float64
+    assert x.long().tolist() == [1, -2]
+    assert x.int().dtype == tg.int32
+    assert x.bool().tolist() == [True, True]
+    assert x.half().dtype == tg.float16
+    assert x.float() is x
+    assert x.to("cpu") is x
+    assert x.to(tg.device("cpu")) is x
+    assert x.cpu() is x
+    assert x.contiguous() is x
+    assert x.T.contiguous().is_contiguous()
+    assert x.to(tg.arange(2)).dtype == tg.int64
+    assert x.to("cpu", tg.float64).dtype == tg.float64
+    assert x.type_as(tg.zeros(1, dtype=tg.float64)).dtype == tg.float64
+
+
+def test_conversion_records() -> None:
+    x = tg.tensor([1.5], requires_grad=True)
+    (x.double() * 2).sum().backward()
+    assert x.grad is not None
+    assert (x.grad.tolist(), x.grad.dtype) == ([2.0], tg.float32)
+
+
+def test_copies_and_pickles_of_leaves() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert y.tolist() == [1.0, 2.0]
+        assert y.requires_grad
+        assert not np.shares_memory(y.detach().numpy(), x.detach().numpy())
+
+
+def test_detach_and_data_share_memory() -> None:
+    x = tg.ones(2, requires_grad=True)
+    x.detach()[0] = 5
+    x.data[1] = 6
+    assert x.tolist() == [5, 6]
+    assert not x.detach().requires_grad
+
+
+# ---- in place --------------------------------------------------------------------------------------------------
+
+
+def test_in_place_methods() -> None:
+    x = tg.tensor([1.0, 2.0, 3.0])
+    memory = x.numpy()
+    assert x.add_(1).mul_(2).sub_(tg.ones(3)).div_(2.0).tolist() == [1.5, 2.5, 3.5]
+    assert x.clamp_(2, 3).tolist() == [2.0, 2.5, 3.0]
+    assert x.add_(x, alpha=2).tolist() == [6.0, 7.5, 9.0]
+    x += 1
+    x *= 2
+    x -= 2
+    x /= 2
+    assert x.tolist() == [6.0, 7.5, 9.0]
+    x[1] = -1
+    x[[0, 2]] = tg.tensor([0.0, 4.0])
+    assert x.tolist() == [0.0, -1.0, 4.0]
+    assert x.copy_(tg.tensor([5])).tolist() == [5.0, 5.0, 5.0]
+    assert x.fill_(7).zero_().tolist() == [0.0, 0.0, 0.0]
+    x.normal_(100.0, 0.1)
+    assert all(99 < value < 101 for value in x.tolist())
+    x.uniform_(2.0, 3.0)
+    assert all(2 <= value <= 3 for value in x.tolist())
+    assert x.numpy() is memory
+
+
+def test_sgd_by_hand() -> None:
+    p = tg.tensor([1.0, 2.0], requires_grad=True)
+    (p * p).sum().backward()
+    with tg.no_grad():
+        p -= 0.25 * p.grad
+        p.grad.zero_()  # type: ignore[union-attr]
+    assert p.tolist() == [0.5, 1.0]
+    assert p.is_leaf
+    assert p.requires_grad
+
+
+def test_in_place_on_a_result_records() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    y += 1
+    y *= 2
+    y[0] = 10.0
+    y.sum().backward()
+    assert y.tolist() == [10.0, 14.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 6.0]
+
+
+def test_results_written_into_a_buffer_record() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    buffer = tg.zeros(4)
+    buffer[1:3] = x * 2
+    (buffer * buffer).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [8.0, 16.0]
+
+
+def test_in_place_that_would_break_a_gradient_raises() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(RuntimeError, match="this leaf requires grad; change it under no_grad"):
+        x += 1
+    y = x * 3
+    alias = y.view(2, 1)
+    with pytest.raises(RuntimeError, match="mul_: this tensor shares its memory.*use x.mul"):
+        y *= 2
+    with pytest.raises(RuntimeError, match="shares its memory"):
+        alias += 1
+    z = (x * 3).exp()
+    with pytest.raises(RuntimeError, match=r"add_: a live graph still needs this tensor's values \(exp at"):
+        z += 1
+
+
+def test_in_place_keeps_shape_and_dtype() -> None:
+    with pytest.raises(ValueError, match=r"add_: the result has shape \(2, 2\), the tensor \(2,\)"):
+        tg.zeros(2).add_(tg.zeros(2, 2))
+    with pytest.raises(TypeError, match="the result is float32, which does not go into a tensor of int64"):
+        tg.arange(2).add_(1.5)
+
+
+def test_save_and_load(tmp_path: object) -> None:
+    path = tmp_path / "weights.safetensors"  # type: ignore[operator]
+    state = {"w": tg.randn(2, 3), "n": tg.arange(3), "t": tg.randn(3, 2).T, "s": tg.tensor(2.0)}
+    tg.save(state, path)
+    back = tg.load(path)
+    assert {k: v.tolist() for k, v in back.items()} == {k: v.tolist() for k, v in state.items()}
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match="is no whole safetensors file"):
+        tg.load(path)
+    with pytest.raises(TypeError, match="'x' is int, expected a Tensor"):
+        tg.save({"x": 3}, path)
+    assert [p.name for p in path.parent.iterdir()] == ["weights.safetensors"]

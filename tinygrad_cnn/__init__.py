@@ -1,0 +1,67 @@
+"""tinygrad_cnn: autograd, CNNs made of ops, drawn graphs and property-tested gradients, on NumPy.
+
+`import tinygrad_cnn as tg` brings Tensor, the ops, `nn`, `optim`, `autograd` and `func`. The rooms that import heavier
+packages (`data`, `graph`, `plot`, `testing`, `train`) are imported when they are first named.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cnn import autograd, creation, dtypes, func, kernels, linalg, nn, ops, optim, random, serialization
+from tinygrad_cnn.autograd import (
+    Node,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from tinygrad_cnn.creation import *
+from tinygrad_cnn.dtypes import (
+    bool,
+    double,
+    float,
+    float16,
+    float32,
+    float64,
+    half,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    result_type,
+    short,
+    uint8,
+)
+from tinygrad_cnn.ops import *
+from tinygrad_cnn.random import *
+from tinygrad_cnn.serialization import *
+from tinygrad_cnn.tensor import Tensor, device
+
+if TYPE_CHECKING:
+    from tinygrad_cnn import data, graph, plot, testing, train
+
+__version__ = "0.1.0"
+
+_LAZY = ("data", "graph", "plot", "testing", "train")
+
+__all__ = sorted(
+    [
+        "Node", "Tensor", "autograd", "bool", "data", "device", "double", "enable_grad", "float", "float16", "float32",
+        "float64", "func", "graph", "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+        "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad", "ops", "optim", "plot", "random",
+        "result_type", "set_grad_enabled", "short", "testing", "train", "uint8",
+        *creation.__all__, *ops.__all__, *random.__all__, *serialization.__all__,
+    ]
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"tinygrad_cnn.{name}")
+    raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")

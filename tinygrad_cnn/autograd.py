@@ -1,0 +1,833 @@
+"""The engine: ops that record themselves, and the drive that runs their gradient rules backwards.
+
+It reads from top to bottom, in the order in which things happen:
+
+1. the recording modes (`no_grad` and its kin),
+2. `Variable`, what the engine needs to know of a tensor, and `Node`, one recorded call,
+3. `Op`, a kernel with one gradient rule per argument: calling it computes, and records,
+4. the drive: `backward` and `grad` walk the nodes from the newest to the oldest,
+5. three ops that the drive itself uses.
+
+A node is created after the nodes that it depends on, so their sequence numbers are a topological order:
+the drive needs no recursion, and a chain of 100,000 ops works.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import operator
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ContextDecorator
+from types import CodeType, MethodType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Concatenate,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
+
+import numpy as np
+
+from tinygrad_cnn import locks, source
+from tinygrad_cnn.dtypes import promote
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
+
+Array: TypeAlias = Annotated[Any, "array"]
+"""An array argument of an op: an ndarray inside a kernel; a Tensor, an ndarray or a number in a call."""
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# ---- 1. recording modes ------------------------------------------------------------------------------------
+
+
+class _State(threading.local):
+    """What one thread is doing: does it record, inside which module, for which composite."""
+
+    grad = True
+    inference = False
+    path = ""
+    label = ""
+
+
+state = _State()
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops that this thread calls now are recorded."""
+    return state.grad and not state.inference
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`."""
+    return state.inference
+
+
+class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
+    """Switch recording on or off, at once; as a context manager or decorator, until the block ends.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> with tg.set_grad_enabled(False):
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self.previous = state.grad
+        state.grad = mode
+
+    def _recreate_cm(self) -> set_grad_enabled:
+        return set_grad_enabled(self.mode)
+
+    def __call__(self, func: F) -> F:
+        state.grad = self.previous  # as a decorator it acts in the calls, not where it is written
+        return super().__call__(func)
+
+    def __enter__(self) -> None:
+        state.grad = self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        state.grad = self.previous
+
+
+class _Mode(ContextDecorator):
+    """A context manager that sets fields of the thread's state; also a decorator, with or without brackets."""
+
+    fields: ClassVar[dict[str, bool]]
+
+    def __new__(cls, func: Any = None) -> Any:
+        return super().__new__(cls) if func is None else cls()(func)
+
+    def _recreate_cm(self) -> _Mode:
+        new: _Mode = type(self)()
+        return new
+
+    def __enter__(self) -> None:
+        self.previous = {name: getattr(state, name) for name in self.fields}
+        vars(state).update(self.fields)
+
+    def __exit__(self, *exc: object) -> None:
+        vars(state).update(self.previous)
+
+
+class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Ops in the block (or in the decorated function) are computed and not recorded.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    fields: ClassVar[dict[str, bool]] = {"grad": False}
+
+
+class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Ops in the block are recorded, also inside a `no_grad` block."""
+
+    fields: ClassVar[dict[str, bool]] = {"grad": True}
+
+
+class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
+    """Like `no_grad`, and an `enable_grad` inside it has no effect."""
+
+    fields: ClassVar[dict[str, bool]] = {"inference": True}
+
+
+# ---- 2. variables and nodes --------------------------------------------------------------------------------
+
+
+class Variable:
+    """What the engine needs to know of a tensor; `Tensor` adds the methods that people call.
+
+    `array` is the ndarray, `tracked` says whether gradients flow to it, `node` is the recorded call that made it
+    (None for a leaf), and a leaf's `grad` is where `backward` adds its gradient.
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "hooks", "node", "tracked")
+    kind: ClassVar[type[Variable]]  # the class of an op's result; tensor.py sets it to Tensor, the one knot
+
+    array: np.ndarray[Any, Any]
+    tracked: bool
+    node: Node | None
+    grad: Tensor | None
+    hooks: dict[int, Callable[[Any], Any]] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the dimensions, outermost first."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements, a NumPy dtype."""
+        return self.array.dtype
+
+    @property
+    def edge(self) -> Node | Variable:
+        """Where a gradient of this variable goes: to the node that made it, or to the leaf itself."""
+        return self if self.node is None else self.node
+
+
+def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
+    """A Tensor around `array`, without checks and without a copy."""
+    out = Variable.kind.__new__(Variable.kind)
+    out.array = array
+    out.node = node
+    out.tracked = node is not None
+    out.grad = None
+    out.hooks = None
+    return out  # type: ignore[return-value]
+
+
+class Node:
+    """One recorded call of an op.
+
+    `edges` holds, for each array argument, where its gradient goes: a Node, a leaf, or None.
+    `saved` holds what the gradient rules named: inputs, the result, shapes, kept integers. Nothing else is kept alive.
+    """
+
+    __slots__ = (
+        "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "lock", "op", "params",
+        "path", "saved", "seq", "shape",
+    )  # fmt: skip
+
+    counter: ClassVar[Any] = itertools.count()
+
+    op: Op[Any]
+    edges: tuple[Node | Variable | None, ...] | None
+    saved: dict[str, Any]
+    params: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    seq: int
+    path: str
+    label: str
+    code: CodeType
+    instruction: int
+    lock: list[Any] | None
+    hooks: dict[int, Callable[[Any], Any]] | None
+
+    @property
+    def where(self) -> str:
+        """The user's line that made the node, and the module inside which it ran: `model.py:31, in block1.conv2`."""
+        return source.describe(self.code, self.instruction, self.path)
+
+    @property
+    def edge(self) -> Node:
+        """A node is its own edge, so that nodes and variables can be asked alike."""
+        return self
+
+    def release(self) -> None:
+        """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
+        self.edges = None
+        self.saved = {}
+        if self.lock is not None:
+            locks.release(self.lock)
+            self.lock = None
+
+    def __del__(self) -> None:
+        if self.lock is not None:
+            locks.release(self.lock)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} at {self.where}>"
+
+
+# ---- 3. ops ------------------------------------------------------------------------------------------------
+
+
+class Rule:
+    """A gradient rule, and the names of what it wants besides the incoming gradient."""
+
+    def __init__(self, function: Callable[..., Any], known: set[str], op: str) -> None:
+        self.function = function
+        self.names = tuple(inspect.signature(function).parameters)[1:]
+        if unknown := set(self.names) - known:
+            raise TypeError(f"{op}: the rule {function.__name__} names {sorted(unknown)}, the op knows {sorted(known)}")
+
+
+class Op(Generic[P]):
+    """A kernel on ndarrays, and one gradient rule for each array argument.
+
+    Called with ndarrays it computes and returns an ndarray; called with Tensors it returns a Tensor, and records a
+    Node if one of them requires grad. The parameters annotated `Array` are the array arguments (without annotations:
+    the positional ones that have no default); `*name: Array` stands for any number of them. All others are static:
+    numbers, tuples, strings.
+    """
+
+    def __init__(
+        self, kernel: Callable[P, Any], broadcasts: bool, promotes: bool, differentiable: bool, keeps: str | None
+    ) -> None:
+        functools.update_wrapper(self, kernel)
+        parameters = inspect.signature(kernel).parameters.values()
+        arrays = [p for p in parameters if _is_array(p)]
+        self.kernel = kernel
+        self.name = kernel.__name__
+        self.broadcasts = broadcasts
+        self.promotes = promotes
+        self.differentiable = differentiable
+        self.keeps = keeps
+        self.rules: dict[str, Rule] = {}
+        self.fused: Rule | None = None
+        self.arguments = tuple(p.name for p in arrays)
+        self.places = {p.name: i for i, p in enumerate(arrays)}
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in arrays)
+        self.names = tuple(p.name for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters if p not in arrays and p.default is not p.empty}
+        self.optional = {p.name: p.default for p in arrays if p.default is not p.empty}
+        self.statics = tuple(name for name in self.names if name not in self.arguments)
+        # A call that gives just the arrays, in order, needs no binding: the common case, and the fast one.
+        simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
+        self.simple = len(arrays) if simple else -1
+        self.ordered = self.names[: len(arrays)] == self.arguments
+        self._saves: dict[int, tuple[str, ...]] = {}
+
+    # -- building --
+
+    def vjp(self, argument: str) -> Callable[[F], F]:
+        """Register the gradient rule of one argument: a function of the incoming gradient `g` and of whatever it names.
+
+        It can name array arguments, `out` (the result), static parameters, what the kernel keeps, and `x_shape` for
+        the shape of an argument `x`. Only what the rules name is kept for backward. A rule is plain code over ops
+        and operators: fed arrays it computes, fed Tensors it is recorded, and so it can be differentiated again.
+        """
+        if argument not in self.arguments:
+            raise TypeError(f"{self.name}: {argument!r} is not an array argument, those are {self.arguments}")
+
+        def register(function: F) -> F:
+            self.rules[argument] = Rule(function, self._known(), self.name)
+            return function
+
+        return register
+
+    def shortcut(self, function: F) -> F:
+        """Register a function that returns the gradients of all arguments at once, for arrays only.
+
+        It may name what a rule may, and `needs` (one bool an argument); it returns one array or None an argument.
+        It stands beside the rules and must agree with them: they still serve `create_graph=True`.
+        """
+        self.fused = Rule(function, self._known() | {"needs"}, self.name)
+        return function
+
+    def _known(self) -> set[str]:
+        kept = {self.keeps} if self.keeps else set()
+        index = {"index"} if self.variadic else set()
+        return {"out", *self.names, *(f"{name}_shape" for name in self.arguments)} | kept | index
+
+    def saves(self, needs: int) -> tuple[str, ...]:
+        """The names that backward will want when the arguments in the bit mask `needs` require grad."""
+        if needs not in self._saves:
+            last = len(self.arguments) - 1
+            needed = [
+                self.rules.get(a)
+                for i, a in enumerate(self.arguments)
+                if needs >> i & 1 or (self.variadic and i == last)
+            ]
+            wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
+            self._saves[needs] = tuple(sorted(wanted - set(self.statics) - {"needs", "index"}))
+        return self._saves[needs]
+
+    # -- calling --
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Op[P]: ...
+    @overload
+    def __get__(self: Op[Concatenate[Any, Q]], instance: Any, owner: Any) -> Callable[Q, Tensor]: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Split a call into array arguments and static parameters, with every default filled in."""
+        if self.variadic:
+            return args, self.defaults | kwargs
+        if len(args) > len(self.names):
+            raise TypeError(f"{self.name}: {len(args)} arguments, expected at most {len(self.names)}: {self.names}")
+        given = dict(zip(self.names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in self.names:
+                raise TypeError(f"{self.name}: unknown argument {name!r}, expected {self.names}")
+            if name in given:
+                raise TypeError(f"{self.name}: argument {name!r} is given twice")
+            given[name] = value
+        values = {**self.defaults, **self.optional, **given}
+        if missing := [name for name in self.names if name not in values]:
+            raise TypeError(f"{self.name}: argument {missing[0]!r} is missing")
+        return [values.pop(name) for name in self.arguments], values
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+        inputs: Sequence[Any] = args
+        params: dict[str, Any] = self.defaults
+        if kwargs or len(args) != self.simple:
+            inputs, params = self.bind(args, kwargs)
+        values = []
+        edges: list[Node | Variable | None] = []
+        needs = 0  # a bit mask of the arguments that gradients flow to
+        tensors = False
+        bit = 1
+        for x in inputs:
+            edge = None
+            if isinstance(x, Variable):
+                tensors = True
+                if x.tracked:
+                    needs |= bit
+                    edge = x if x.node is None else x.node
+                x = x.array
+            values.append(x)
+            edges.append(edge)
+            bit <<= 1
+        arrays = values
+        try:
+            if self.promotes:
+                values = promote(values)
+            if self.ordered:
+                out = self.kernel(*values, **params)  # type: ignore[arg-type]
+            else:
+                out = self.kernel(**dict(zip(self.arguments, values, strict=True)), **params)  # type: ignore[arg-type]
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._located(error).with_traceback(error.__traceback__) from None
+        kept = None
+        if self.keeps:
+            out, kept = out
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if not tensors:
+            return out  # type: ignore[no-any-return]
+        if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            node = Node()
+            node.op = self
+            node.edges = tuple(edges)
+            node.params = params
+            node.shape = out.shape
+            node.dtype = out.dtype
+            node.seq = next(Node.counter)
+            node.path = state.path
+            node.label = state.label
+            node.hooks = None
+            node.code, node.instruction = source.user_line()
+            names = self._saves.get(needs)
+            node.saved = saved = self._save(self.saves(needs) if names is None else names, arrays, out, kept)
+            node.lock = locks.acquire(saved.values(), node) if saved else None
+            return wrap(out, node)
+        return wrap(out)
+
+    def _save(self, names: tuple[str, ...], arrays: list[Any], out: Any, kept: Any) -> dict[str, Any]:
+        """What backward will want, by name."""
+        saved = {}
+        for name in names:
+            if name == "out":
+                saved[name] = out
+            elif name in self.places:
+                i = self.places[name]
+                saved[name] = tuple(arrays[i:]) if self.variadic else arrays[i]
+            elif name == self.keeps:
+                saved[name] = kept
+            else:  # the shape of an argument
+                i = self.places[name.removesuffix("_shape")]
+                saved[name] = tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
+        return saved
+
+    def _located(self, error: Exception) -> Exception:
+        """The same error, saying the op, the user's line and the module path."""
+        kind = next(t for t in (TypeError, IndexError, ValueError) if isinstance(error, t))
+        text = str(error)
+        if not text.startswith(f"{self.name}: "):
+            text = f"{self.name}: {text}"
+        if " — at " not in text:
+            text = f"{text} — at {source.describe(*source.user_line(), state.path)}"
+        return (type(error) if type(error).__init__ is kind.__init__ else kind)(text)
+
+    # -- gradients --
+
+    def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Iterable[Any]:
+        """The gradients of the array arguments that want one, given the gradient `g` of the result."""
+        if self.fused and not create_graph:
+            result: Iterable[Any] = self._run(self.fused, node, g, False, {"needs": wants})
+            return result
+        return [
+            self._run(self._rule(i), node, g, create_graph, {"index": i}) if want else None
+            for i, want in enumerate(wants)
+        ]
+
+    def _rule(self, i: int) -> Rule:
+        name = self.arguments[min(i, len(self.arguments) - 1)]
+        if name not in self.rules:
+            raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
+        return self.rules[name]
+
+    def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: dict[str, Any]) -> Any:
+        values = []
+        for name in rule.names:
+            if name in node.saved:
+                value = node.saved[name]
+                values.append(self._recorded(node, name, value) if create_graph else value)
+            else:
+                values.append(node.params[name] if name in node.params else extra[name])
+        try:
+            return rule.function(g, *values)
+        except Exception as error:
+            error.add_note(f"in {rule.function.__name__}, the gradient of {self.name} at {node.where}")
+            raise
+
+    def _recorded(self, node: Node, name: str, value: Any) -> Any:
+        """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
+        if name == "out":
+            return wrap(value, node)
+        if name == self.keeps and value.dtype.kind not in "biu":
+            raise TypeError(
+                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: a constant to the next derivative"
+            )
+        if name not in self.places:
+            return value
+        assert node.edges is not None
+        i = self.places[name]
+        if self.variadic:
+            return tuple(_as_it_was(x, edge) for x, edge in zip(value, node.edges[i:], strict=True))
+        return _as_it_was(value, node.edges[i])
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
+    if edge is None or not isinstance(value, np.ndarray):
+        return wrap(value) if isinstance(value, np.ndarray) else value
+    if isinstance(edge, Node):
+        return wrap(value, edge)
+    if edge.array is not value:
+        raise RuntimeError("create_graph: the array of a leaf was replaced after the forward pass that used it")
+    return edge
+
+
+def _is_array(parameter: inspect.Parameter) -> bool:
+    if parameter.annotation is parameter.empty:
+        return parameter.kind is not parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    text = str(parameter.annotation)
+    return text.startswith("Array") or "typing.Any, 'array'" in text
+
+
+@overload
+def op(kernel: Callable[P, Any], /) -> Op[P]: ...
+@overload
+def op(
+    *, broadcasts: bool = ..., promotes: bool | None = ..., differentiable: bool = ..., keeps: str | None = ...
+) -> Callable[[Callable[P, Any]], Op[P]]: ...
+def op(
+    kernel: Callable[P, Any] | None = None,
+    /,
+    *,
+    broadcasts: bool = False,
+    promotes: bool | None = None,
+    differentiable: bool = True,
+    keeps: str | None = None,
+) -> Any:
+    """Make an Op of a kernel: `@op`, or `@op(...)` with what is special about it.
+
+    `broadcasts`: the arguments broadcast, and the drive sums their gradients back to their shapes.
+    `promotes`: the arguments are brought to one dtype by PyTorch's rules first (as is usual where they broadcast).
+    `differentiable=False`: the result carries no gradient (comparisons, argmax).
+    `keeps="indices"`: the kernel returns `(result, indices)`, and rules may name `indices`; integers or booleans only.
+    """
+    if kernel is None:
+        return functools.partial(
+            op, broadcasts=broadcasts, promotes=promotes, differentiable=differentiable, keeps=keeps
+        )
+    return Op(kernel, broadcasts, broadcasts if promotes is None else promotes, differentiable, keeps)
+
+
+def composite(function: F) -> F:
+    """Mark a plain function of ops: in a picture, the nodes that it makes stand together under its name."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def labelled(*args: Any, **kwargs: Any) -> Any:
+        if state.label:
+            return function(*args, **kwargs)
+        state.label = name
+        try:
+            return function(*args, **kwargs)
+        finally:
+            state.label = ""
+
+    return labelled  # type: ignore[return-value]
+
+
+# ---- 4. the drive ------------------------------------------------------------------------------------------
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple; nothing is written to any `.grad`.
+
+    outputs: a Tensor or a sequence of them. grad_outputs: the gradients that come in, one for each output; None for a
+    single number means 1. create_graph: record the gradients too, so that they can be differentiated again.
+    retain_graph: keep the graph for another call (default: as create_graph). allow_unused: give None for an input that
+    no output depends on, and do not raise; materialize_grads: give zeros for it.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (first,) = tg.autograd.grad(x**3, x, create_graph=True)
+    >>> tg.autograd.grad(first, x)
+    (tensor(18.),)
+    """
+    targets = _sequence(inputs)
+    for x in targets:
+        if not x.tracked:
+            raise ValueError(f"grad: an input of shape {x.shape} does not require grad")
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _drive(outputs, grad_outputs, [x.edge for x in targets], retain, create_graph)
+    result: list[Any] = []
+    for i, x in enumerate(targets):
+        _, g = found.get(id(x.edge), (None, None))
+        if g is None and materialize_grads:
+            g = np.zeros(x.shape, x.dtype)
+        if g is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: no output depends on input {i}, of shape {x.shape}; allow_unused=True gives None for it"
+            )
+        result.append(wrap(g) if isinstance(g, np.ndarray) else g)
+    return tuple(result)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves that they depend on (or of `inputs` alone)."""
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = None if inputs is None else _sequence(inputs)
+    edges = None if targets is None else [x.edge for x in targets]
+    found = _drive(tensors, grad_tensors, edges, retain, create_graph)
+    if targets is None:
+        targets = [leaf for leaf, _ in found.values()]
+    for x in targets:
+        if id(x.edge) in found:
+            _accumulate(x, found[id(x.edge)][1])
+
+
+def leaves(output: Variable) -> list[Variable]:
+    """The leaves that require grad and on which `output` depends."""
+    return _reachable([_edge(output)])[1]
+
+
+def _accumulate(leaf: Any, g: Any) -> None:
+    if isinstance(g, Variable):
+        leaf.grad = g if leaf.grad is None else leaf.grad + g
+    elif leaf.grad is None:
+        leaf.grad = wrap(g)
+    elif leaf.grad.tracked or not leaf.grad.array.flags.writeable:
+        leaf.grad = wrap(leaf.grad.array + g)
+    else:
+        leaf.grad.array += g
+
+
+def _sequence(x: Any) -> list[Any]:
+    return [x] if x is None or isinstance(x, (Variable, np.ndarray)) else list(x)
+
+
+def _drive(
+    outputs: Any, seeds: Any, targets: list[Any] | None, retain_graph: bool, create_graph: bool
+) -> dict[int, tuple[Any, Any]]:
+    """Run the gradient rules from the newest node to the oldest; each gradient dies as soon as it is used.
+
+    Returns (target, gradient) by the target's id: Tensors with create_graph, else ndarrays. The targets are nodes and
+    leaves; None stands for every leaf.
+    """
+    outputs = _sequence(outputs)
+    seeds = [None] * len(outputs) if seeds is None else _sequence(seeds)
+    if len(seeds) != len(outputs):
+        raise ValueError(f"backward: {len(seeds)} incoming gradients for {len(outputs)} outputs")
+    pending: dict[int, Any] = {}
+    for out, seed in zip(outputs, seeds, strict=True):
+        _add(pending, _edge(out), _seed(out, seed, create_graph))
+    order, leaves = _reachable([out.edge for out in outputs])
+    wanted = set(map(id, leaves if targets is None else targets))
+    needed = None if targets is None else _on_the_way(order, wanted)
+    found: dict[int, tuple[Any, Any]] = {}
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):  # 1/0 is inf and no warning, as in PyTorch
+        for node in order:
+            g = pending.pop(id(node), None)
+            if g is None or (needed is not None and id(node) not in needed):
+                continue
+            if node.hooks:
+                g = _run_hooks(node, g, create_graph)
+            if id(node) in wanted:
+                found[id(node)] = node, g if create_graph else g.copy()
+            _step(node, g, pending, needed, create_graph)
+            if not retain_graph:
+                node.release()
+        for leaf in leaves:
+            if id(leaf) in wanted and id(leaf) in pending:
+                found[id(leaf)] = leaf, _run_hooks(leaf, pending.pop(id(leaf)), create_graph)
+    return found
+
+
+def _step(node: Node, g: Any, pending: dict[int, Any], needed: set[int] | None, create_graph: bool) -> None:
+    """Send the gradient `g` of one node's result on to the arguments that want one."""
+    edges = node.edges
+    assert edges is not None
+    wants = tuple([e is not None and (needed is None or id(e) in needed) for e in edges])
+    for edge, gx in zip(edges, node.op.gradients(node, g, wants, create_graph), strict=True):
+        if edge is None or gx is None:
+            continue
+        if not create_graph and type(gx) is not np.ndarray:
+            gx = np.asarray(gx)
+        if node.op.broadcasts and gx.shape != edge.shape:
+            gx = sum_to(gx, shape=edge.shape)
+        if gx.dtype != edge.dtype:
+            gx = cast(gx, dtype=edge.dtype)
+        if gx.shape != edge.shape:
+            raise RuntimeError(
+                f"{node.op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}, at {node.where}"
+            )
+        # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
+        if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
+            gx = gx.copy()
+        _add(pending, edge, gx)
+
+
+def _add(pending: dict[int, Any], edge: Any, g: Any) -> None:
+    key = id(edge)
+    if key in pending:
+        g = pending[key] + g
+        if not isinstance(g, (np.ndarray, Variable)):
+            g = np.asarray(g)
+    pending[key] = g
+
+
+def _edge(out: Any) -> Any:
+    if not isinstance(out, Variable) or not out.tracked:
+        raise RuntimeError("backward: the output does not require grad, so nothing recorded how it was made")
+    return out.edge
+
+
+def _seed(out: Any, seed: Any, create_graph: bool) -> Any:
+    if seed is None:
+        if out.array.size != 1:
+            raise RuntimeError(
+                f"backward: the output has shape {out.shape}; give a gradient, or reduce it to one number"
+            )
+        seed = np.ones(out.shape, out.dtype)
+    array = seed.array if isinstance(seed, Variable) else np.asarray(seed)
+    if array.shape != out.shape:
+        raise ValueError(f"backward: the incoming gradient has shape {array.shape}, the output {out.shape}")
+    if create_graph:
+        return seed if isinstance(seed, Variable) else wrap(array.astype(out.dtype, copy=False))
+    return array.astype(out.dtype) if out.node is None else array.astype(out.dtype, copy=False)
+
+
+def _reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
+    """The nodes from which the outputs were made, newest first, and the leaves."""
+    nodes: list[Node] = []
+    leaves: list[Variable] = []
+    seen: set[int] = set()
+    stack = list(edges)
+    while stack:
+        edge = stack.pop()
+        if edge is None or id(edge) in seen:
+            continue
+        seen.add(id(edge))
+        if type(edge) is not Node:
+            leaves.append(edge)
+            continue
+        if edge.edges is None:
+            raise RuntimeError(
+                f"backward: the graph of {edge.op.name} at {edge.where} is gone, a backward has used it up; "
+                "retain_graph=True in that call keeps it"
+            )
+        nodes.append(edge)
+        stack.extend(edge.edges)
+    nodes.sort(key=_sequence_number, reverse=True)
+    return nodes, leaves
+
+
+_sequence_number = operator.attrgetter("seq")
+
+
+def _on_the_way(order: list[Node], wanted: set[int]) -> set[int]:
+    """The ids of the targets and of all nodes that lead to one."""
+    needed = set(wanted)
+    for node in reversed(order):
+        if any(id(edge) in needed for edge in node.edges or () if edge is not None):
+            needed.add(id(node))
+    return needed
+
+
+def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
+    for hook in list((edge.hooks or {}).values()):
+        result = hook(g if create_graph else wrap(g))
+        if result is not None:
+            if result.shape != edge.shape:
+                raise ValueError(f"register_hook: a hook returned shape {result.shape}, the gradient has {edge.shape}")
+            g = result if create_graph else result.array
+    return g
+
+
+# ---- 5. the ops that the drive itself uses -----------------------------------------------------------------
+
+
+@op
+def sum_to(input: Array, shape: tuple[int, ...]) -> Any:
+    """Sum the dimensions along which an array of `shape` was broadcast to the input's shape: the adjoint of that."""
+    lead = input.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and input.shape[lead + i] != 1)
+    return input.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+@op
+def broadcast_to(input: Array, shape: tuple[int, ...]) -> Any:
+    """Repeat the input along new and length-1 dimensions until it has `shape`; the result is a read-only view.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.broadcast_to(tg.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    return np.broadcast_to(input, shape)
+
+
+@op
+def cast(input: Array, dtype: Any) -> Any:
+    """The input's values in another dtype; the drive casts the gradient back."""
+    return input.astype(dtype)
+
+
+@sum_to.vjp("input")
+def sum_to_grad(g: Array, input_shape: tuple[int, ...]) -> Array:
+    return broadcast_to(g, shape=input_shape)
+
+
+@broadcast_to.vjp("input")
+def broadcast_to_grad(g: Array, input_shape: tuple[int, ...]) -> Array:
+    return sum_to(g, shape=input_shape)
+
+
+@cast.vjp("input")
+def cast_grad(g: Array) -> Array:
+    return g

@@ -1,0 +1,257 @@
+"""The command `tinygrad-cnn`. Heavy imports stand inside the commands, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tinygrad_cnn.errors import UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tinygrad-cnn",
+    help="Train, use and draw convolutional networks made of ops.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tinygrad_cnn import __version__
+
+        typer.echo(f"tinygrad-cnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, use and draw convolutional networks made of ops."""
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str | None, typer.Option(help="lenet, seed, mnist, vgg, mlp, or package.module:callable. [default: lenet]")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="bundled, digits, openml, or a folder of IDX files. [default: bundled]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, momentum, adam, adamw, rmsprop, adagrad or adadelta.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights and the shuffling. [default: 0]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The new run folder. [default: runs/MODEL-NUMBER]")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, exactly.")] = None,
+) -> None:
+    """Train a model; with no options, LeNet on the bundled digits. What is not given comes from the model's recipe.
+
+    Example: tinygrad-cnn train --model mnist --epochs 2 --out runs/first
+    """
+    from tinygrad_cnn.train import job
+
+    if lr is not None and not 0 < lr < float("inf"):
+        raise UserError(f"--lr is {lr:g}, expected a number above 0")
+    if resume is not None:
+        fixed = {
+            "model": model,
+            "data": data,
+            "batch-size": batch_size,
+            "lr": lr,
+            "optimizer": optimizer,
+            "seed": seed,
+            "out": out,
+        }
+        if given := [f"--{name}" for name, value in fixed.items() if value is not None]:
+            raise UserError(f"{', '.join(given)} cannot be changed with --resume, only --epochs can")
+        run, trainer, test_set = job.resume(resume, epochs)
+    else:
+        run, trainer, test_set = job.start(
+            model=model or "lenet", data=data or "bundled", epochs=epochs, batch_size=batch_size,
+            lr=lr, optimizer=optimizer, seed=seed or 0, out=out,
+        )  # fmt: skip
+    typer.echo(f"{run.config.model} on {run.config.data} -> {run.folder}")
+    if not job.finish(run, trainer, test_set, typer.echo):
+        typer.echo(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {run.folder}")
+        raise typer.Exit(130)
+    typer.echo(f"report: {run.folder / 'report.html'}")
+    typer.echo(f"test accuracy: {trainer.history.last['test_accuracy']:.4f}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[
+        str | None, typer.Option(help="bundled, digits, openml, or a folder of IDX files. [default: the run's]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the loss and accuracy of a run's model on the test set.
+
+    Example: tinygrad-cnn evaluate runs/lenet-1
+    """
+    from tinygrad_cnn.train import Run
+    from tinygrad_cnn.train import evaluate as score_of
+    from tinygrad_cnn.train.config import load_data
+
+    opened = Run.open(run)
+    model = opened.load_model()
+    _, test_set = load_data(data or opened.config.data)
+    opened.check(test_set)
+    test_set = test_set.normalize(opened.config.mean, opened.config.std)
+    score = score_of(model, test_set)
+    if as_json:
+        typer.echo(json.dumps({"test_loss": score.loss, "test_accuracy": score.accuracy, "samples": len(test_set)}))
+        return
+    typer.echo(f"test loss: {score.loss:.4f}")
+    typer.echo(f"test accuracy: {score.accuracy:.4f}")
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    images: Annotated[list[Path], typer.Argument(help="PNG or JPEG files of any size.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the three likeliest classes of each image, with their probabilities.
+
+    Example: tinygrad-cnn predict runs/lenet-1 digit.png
+    """
+    import numpy as np
+
+    from tinygrad_cnn.tensor import Tensor
+    from tinygrad_cnn.train import Run
+    from tinygrad_cnn.train import predict as probabilities_of
+    from tinygrad_cnn.train.images import read_image
+
+    opened = Run.open(run)
+    config = opened.config
+    model = opened.load_model()
+    pixels = np.stack([read_image(path, config.in_shape, config.ink) for path in images])
+    rows = probabilities_of(model, Tensor(((pixels - config.mean) / config.std).astype(np.float32)))
+    top = np.argsort(-rows, axis=1, kind="stable")[:, :3]
+    found = [
+        {"image": str(path), "top": [{"class": config.classes[i], "probability": float(row[i])} for i in best]}
+        for path, row, best in zip(images, rows, top, strict=True)
+    ]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for path, row, best in zip(images, rows, top, strict=True):
+        words = ", ".join(f"{config.classes[i]} ({100 * row[i]:.1f} %)" for i in best)
+        typer.echo(f"{path}: {words}")
+
+
+@app.command()
+def draw(
+    target: Annotated[str, typer.Argument(help="A run folder, a model's name, or package.module:callable.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .svg, .png, .pdf, .dot or .json file. [default: NAME.svg]")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(help="The shape of one image, or of a batch. [default: the run's, else 1,28,28]")
+    ] = None,
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    direction: Annotated[str, typer.Option(help="TB (downwards) or LR (to the right).")] = "TB",
+    parameters: Annotated[str, typer.Option(help="fold (count them in their op) or nodes (draw each).")] = "fold",
+    text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
+) -> None:
+    """Draw the graph of a model: every op of its forward pass, with shapes.
+
+    Example: tinygrad-cnn draw lenet -o lenet.svg
+    """
+    import numpy as np
+
+    from tinygrad_cnn import graph
+    from tinygrad_cnn.train import Run, build
+
+    if Path(target).is_dir():
+        opened = Run.open(target)
+        model, in_shape, name = opened.load_model(), opened.config.in_shape, opened.config.model
+    else:
+        name = target
+        in_shape = (3, 32, 32) if target == "vgg" else (1, 28, 28)
+        model = None
+    shape = _shape(input_shape) if input_shape else (1, *in_shape)
+    if model is None:
+        if len(shape) != 4:
+            raise UserError(f"--input-shape {input_shape} has {len(shape)} numbers, expected C,H,W or N,C,H,W")
+        model = build(target, (shape[1], shape[2], shape[3]), 10).eval()
+    try:
+        captured = graph.capture(model, np.zeros(shape, np.float32))
+        if text:
+            typer.echo(str(captured))
+            return
+        path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
+        captured.save(path, theme=theme, direction=direction, parameters=parameters)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    typer.echo(f"{path}: {captured!r}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """`1,28,28` as the shape of a batch of one image, `8,1,28,28` as it is."""
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--input-shape is {text!r}, expected numbers like 1,28,28") from None
+    if min(shape) < 1:
+        raise UserError(f"--input-shape is {text!r}, expected numbers above 0")
+    return (1, *shape) if len(shape) == 3 else shape
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Print versions, threads, kernels and bundled data.
+
+    Example: tinygrad-cnn info
+    """
+    from tinygrad_cnn.train.info import facts
+
+    found = facts()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        typer.echo(f"{name:{width}}  {value}")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 if all went well, 2 with one line on stderr if the user can put it right."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given or ["--help"], prog_name="tinygrad-cnn", standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # whoever read our output has gone; Python would complain about that at exit
+            sys.exit(1)
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer raises for a wrong option has it
+            raise
+        _fail(error.format_message())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: Any) -> NoReturn:
+    typer.echo(f"error: {' '.join(str(message).split())}", err=True)
+    sys.exit(2)

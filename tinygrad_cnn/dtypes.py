@@ -1,0 +1,90 @@
+"""Dtypes: their names, and the rules by which PyTorch brings arrays of several dtypes together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "bool", "double", "dtype_of", "float", "float16", "float32", "float64", "half", "int", "int8", "int16", "int32",
+    "int64", "long", "promote", "result_type", "short", "uint8",
+]  # fmt: skip
+
+_PYTHON_TYPES: dict[Any, Any] = {float: np.float32, int: np.int64, bool: np.bool_}
+
+float16 = half = np.dtype(np.float16)
+float32 = float = np.dtype(np.float32)  # noqa: A001 - PyTorch's names, here and below
+float64 = double = np.dtype(np.float64)
+int8 = np.dtype(np.int8)
+int16 = short = np.dtype(np.int16)
+int32 = int = np.dtype(np.int32)  # noqa: A001
+int64 = long = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
+bool = np.dtype(np.bool_)  # noqa: A001
+
+
+def dtype_of(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype that `dtype` names; None is the default, float32, and Python's `float` stands for it too."""
+    if dtype is None:
+        return float32
+    found = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
+    if found.kind not in "fiub":
+        raise TypeError(f"dtype is {found}, expected real numbers or booleans")
+    return found
+
+
+def promote(values: list[Any]) -> list[Any]:
+    """Bring array arguments to one dtype as PyTorch does, where NumPy would choose another.
+
+    A number never widens an array of its kind, and an array without dimensions never widens one that has some;
+    integers meet floats in the float's dtype; a float number makes integers the default float, float32.
+    """
+    if len(values) == 2:  # the common cases, fast
+        a, b = values
+        if type(a) is np.ndarray:
+            kind = type(b)
+            if kind is np.ndarray:
+                if a.dtype == b.dtype:
+                    return values
+            elif kind in _PYTHON_TYPES and a.dtype.kind == "f":
+                return values
+    values = [x.item() if isinstance(x, np.generic) else x for x in values]
+    dtypes = {x.dtype for x in values if isinstance(x, np.ndarray)}
+    plain = all(isinstance(x, np.ndarray) for x in values) or all(d.kind == "f" for d in dtypes)
+    if not dtypes or (len(dtypes) == 1 and plain):
+        return values
+    dtype = result_type(*values)
+    return [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype != dtype else x for x in values]
+
+
+def result_type(*values: Any) -> np.dtype[Any]:
+    """The dtype in which PyTorch computes an element-wise op of these arrays and numbers."""
+    result, top = bool, -1
+    for weight, dtypes in enumerate(_by_weight(values)):
+        category = max(map(_category, dtypes), default=-1)
+        if category <= top:  # a lighter operand counts only if it is of a higher category
+            continue
+        top = category
+        if weight == 2 and category > 0:
+            result = float32 if category == 2 else int64
+        else:
+            result = functools.reduce(np.promote_types, [d for d in dtypes if _category(d) == category])
+    return result
+
+
+def _category(dtype: np.dtype[Any]) -> Any:
+    return {"b": 0, "u": 1, "i": 1, "f": 2}[dtype.kind]
+
+
+def _by_weight(values: Sequence[Any]) -> tuple[list[np.dtype[Any]], ...]:
+    """The dtypes of the arrays with dimensions, of those without, and of the numbers: the first weigh most."""
+    found: tuple[list[np.dtype[Any]], ...] = ([], [], [])
+    for x in values:
+        if isinstance(x, np.ndarray):
+            found[0 if x.ndim else 1].append(x.dtype)
+        elif x is not None:
+            found[2].append(np.asarray(x).dtype)
+    return found

@@ -1,0 +1,267 @@
+"""Functions of functions: products with Jacobians, whole Jacobians, Hessians, checkpointing. All built on `grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn import autograd, ops, random
+from tinygrad_cnn.autograd import Array, Variable, enable_grad, is_grad_enabled, wrap
+from tinygrad_cnn.tensor import Tensor
+
+__all__ = ["checkpoint", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "vjp"]
+
+
+def _inside(primal: Any) -> Tensor:
+    """The argument as a variable of this call's own; still connected to an outer differentiation, if there is one."""
+    if not isinstance(primal, Variable):
+        raise TypeError(f"func: an argument is {type(primal).__name__}, expected a Tensor")
+    if primal.tracked and is_grad_enabled():
+        return ops.reshape(primal, primal.shape)
+    return wrap(primal.array).requires_grad_()
+
+
+def _picked(args: Sequence[Any], argnums: int | Sequence[int]) -> tuple[list[Any], list[int]]:
+    """The arguments with those at `argnums` made variables, and their positions."""
+    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    for i in places:
+        if not -len(args) <= i < len(args):
+            raise IndexError(f"func: argnums names argument {i}, there are {len(args)}")
+    places = [i % len(args) for i in places]
+    return [_inside(x) if i in places else x for i, x in enumerate(args)], places
+
+
+def _tensor(out: Any) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"func: the function returned {type(out).__name__}, expected a Tensor")
+    return out
+
+
+def _gradients(out: Tensor, inputs: list[Any], seed: Any, keep: bool) -> list[Tensor]:
+    """Gradients of one output; zeros where it does not depend on an input."""
+    if not out.tracked:
+        return [wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
+    return list(autograd.grad(out, inputs, seed, retain_graph=True, create_graph=keep, materialize_grads=True))
+
+
+def grad_and_value(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the gradient of `func`, which must return one number, and that number.
+
+    The gradient is taken with respect to argument `argnums`; for a tuple of positions it is a tuple.
+    """
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        outer = is_grad_enabled() and any(isinstance(x, Variable) and x.tracked for x in args)
+        with enable_grad():
+            inner, places = _picked(args, argnums)
+            out = _tensor(func(*inner, **kwargs))
+            if out.numel() != 1:
+                raise ValueError(f"grad: the function returned shape {out.shape}, expected one number")
+            found = _gradients(out, [inner[i] for i in places], None, outer)
+        value = out if outer else out.detach()
+        return (found[0] if isinstance(argnums, int) else tuple(found)), value
+
+    return gradient
+
+
+def grad(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the gradient of `func`, which must return one number.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.func.grad(lambda x: x**3)(tg.tensor(2.0))
+    tensor(12.)
+    """
+    both = grad_and_value(func, argnums)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[0]
+
+    return gradient
+
+
+def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+    """func(*primals), and the function that maps a gradient of it to the gradients of the primals.
+
+    >>> import tinygrad_cnn as tg
+    >>> out, pull = tg.func.vjp(tg.exp, tg.tensor([0.0, 1.0]))
+    >>> pull(tg.tensor([1.0, 0.0]))
+    (tensor([1., 0.]),)
+    """
+    outer = is_grad_enabled() and any(x.tracked for x in primals)
+    with enable_grad():
+        inner = [_inside(x) for x in primals]
+        out = _tensor(func(*inner))
+
+    def pull(cotangent: Tensor) -> tuple[Tensor, ...]:
+        keep = is_grad_enabled() and (outer or cotangent.tracked)
+        return tuple(_gradients(out, inner, cotangent, keep))
+
+    return (out if outer else out.detach()), pull
+
+
+def jvp(
+    func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """func(*primals), and its directional derivative along the tangents.
+
+    A reverse pass is linear in the gradient that comes in; its own reverse pass is the derivative wanted.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.func.jvp(tg.exp, (tg.tensor([0.0, 1.0]),), (tg.tensor([1.0, 1.0]),))[1]
+    tensor([1.0000, 2.7183])
+    """
+    if len(primals) != len(tangents):
+        raise ValueError(f"jvp: {len(tangents)} tangents for {len(primals)} primals")
+    for i, (x, v) in enumerate(zip(primals, tangents, strict=True)):
+        if x.shape != v.shape:
+            raise ValueError(f"jvp: tangent {i} has shape {v.shape}, its primal {x.shape}")
+    outer = is_grad_enabled() and any(x.tracked for x in (*primals, *tangents))
+    with enable_grad():
+        inner = [_inside(x) for x in primals]
+        out = _tensor(func(*inner))
+        dummy = wrap(np.zeros(out.shape, out.dtype)).requires_grad_()
+        pulled = [g for g in _gradients(out, inner, dummy, True)]
+        pairs = [(g, v) for g, v in zip(pulled, tangents, strict=True) if g.tracked]
+        if not pairs:
+            return (out if outer else out.detach()), wrap(np.zeros(out.shape, out.dtype))
+        (pushed,) = autograd.grad(
+            [g for g, _ in pairs], dummy, [v for _, v in pairs], create_graph=outer, materialize_grads=True
+        )
+    return (out if outer else out.detach()), pushed
+
+
+def jacrev(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `func`, of shape (*output shape, *input shape), row by row in reverse.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.func.jacrev(lambda x: x * x)(tg.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        outer = is_grad_enabled() and any(isinstance(x, Variable) and x.tracked for x in args)
+        with enable_grad():
+            inner, places = _picked(args, argnums)
+            out = _tensor(func(*inner, **kwargs))
+            inputs = [inner[i] for i in places]
+            rows: list[list[Tensor]] = []
+            for i in range(out.numel()):
+                seed = np.zeros(out.numel(), out.dtype)
+                seed[i] = 1
+                rows.append(_gradients(out, inputs, wrap(seed.reshape(out.shape)), outer))
+            found = tuple(_stacked([row[k] for row in rows], out, x) for k, x in enumerate(inputs))
+        return found[0] if isinstance(argnums, int) else found
+
+    return jacobian
+
+
+def _stacked(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
+    if not rows:
+        return wrap(np.zeros((*out.shape, *x.shape), x.dtype))
+    return ops.reshape(ops.stack(rows), (*out.shape, *x.shape))
+
+
+def hessian(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """A function that returns the Hessian of `func`, which returns one number: shape (*input shape, *input shape).
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.func.hessian(lambda x: (x**3).sum())(tg.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    return jacrev(jacrev(func, argnums), argnums)
+
+
+def hvp(func: Callable[..., Any], inputs: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """func(inputs), one number, and the product of its Hessian with `v`, without building the Hessian.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.func.hvp(lambda x: (x**3).sum(), tg.tensor([1.0, 2.0]), tg.tensor([1.0, 1.0]))[1]
+    tensor([ 6., 12.])
+    """
+    if inputs.shape != v.shape:
+        raise ValueError(f"hvp: v has shape {v.shape}, the input {inputs.shape}")
+    outer = is_grad_enabled() and (inputs.tracked or v.tracked)
+    with enable_grad():
+        x = _inside(inputs)
+        out = _tensor(func(x))
+        (g,) = _gradients(out, [x], None, True)
+        (product,) = _gradients(g, [x], v, outer)
+    return (out if outer else out.detach()), product
+
+
+# ---- checkpointing -----------------------------------------------------------------------------------------
+
+
+def checkpoint(function: Callable[..., Tensor], *args: Any, preserve_rng_state: bool = True) -> Tensor:
+    """function(*args) without keeping what it computes on the way: backward computes it again.
+
+    Saves the memory of the activations inside for the time of a second forward pass. Random numbers (dropout) are
+    drawn alike both times. The Tensors among the arguments, and the parameters that the function uses, get their
+    gradients; gradients of any order work.
+    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+    >>> tg.func.checkpoint(lambda t: (t.exp() * t).sum(), x).backward()
+    >>> x.grad
+    tensor([1.0000, 5.4366])
+    """
+    if not is_grad_enabled():
+        return function(*args)
+    stream = random.default_generator.get_state()
+    places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
+
+    def run(tensors: Sequence[Any]) -> Tensor:
+        given = list(args)
+        for i, x in zip(places, tensors, strict=True):
+            given[i] = x
+        return _tensor(function(*given))
+
+    def again(tensors: Sequence[Any]) -> Tensor:
+        """The same once more, with the random numbers of the first time."""
+        now = random.default_generator.get_state()
+        if preserve_rng_state:
+            random.default_generator.set_state(stream)
+        try:
+            return run(tensors)
+        finally:
+            random.default_generator.set_state(now)
+
+    own = [_own_leaf(args[i]) for i in places]
+    first = run(own)
+    if not first.tracked:
+        return first
+    used = [leaf for leaf in autograd.leaves(first) if not any(leaf is x for x in own)]
+    result = first.array
+    del first
+
+    @autograd.op
+    def checkpointed(*tensors: Array) -> Any:
+        return result
+
+    @checkpointed.shortcut
+    def checkpointed_grads(g: Array, tensors: Any, needs: tuple[bool, ...]) -> list[Any]:
+        with enable_grad():
+            inner = [wrap(x).requires_grad_(need) for x, need in zip(tensors[: len(own)], needs, strict=False)]
+            out = again(inner)
+        targets = [x for x, need in zip([*inner, *used], needs, strict=True) if need]
+        found = iter(autograd.grad(out, targets, wrap(g), materialize_grads=True))
+        return [next(found).array if need else None for need in needs]
+
+    @checkpointed.vjp("tensors")
+    def checkpointed_grad(g: Array, tensors: Any, index: int) -> Any:
+        inner = [_inside(x) for x in tensors[: len(own)]]
+        out = again(inner)
+        (found,) = autograd.grad(out, [*inner, *used][index], g, create_graph=True, materialize_grads=True)
+        return found
+
+    return checkpointed(*[args[i] for i in places], *used)
+
+
+def _own_leaf(x: Tensor) -> Tensor:
+    leaf = wrap(x.array)
+    return leaf.requires_grad_() if x.tracked else leaf

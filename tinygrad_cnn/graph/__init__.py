@@ -1,0 +1,14 @@
+"""Graphs: how a tensor came to be, as an object that prints, draws and exports itself.
+
+>>> import tinygrad_cnn as tg
+>>> model = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+>>> tg.graph.capture(model, tg.zeros(2, 4))
+<Graph Sequential: 2 ops, 15 parameters>
+"""
+
+from __future__ import annotations
+
+from tinygrad_cnn.graph.build import capture, of
+from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
+
+__all__ = ["Edge", "Graph", "GraphNode", "ModuleInfo", "capture", "of"]

@@ -1,0 +1,278 @@
+"""The picture of a graph in the DOT language.
+
+One box an op, filled with the tint of its family; where a module's call is one op, the two are one box with the
+module's path as title. Other modules are dashed clusters, composites dotted ones. Edges carry shapes, and are as
+thick as the logarithm of their bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+
+import graphviz
+
+from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
+from tinygrad_cnn.graph.labels import count, describe, shape_text
+from tinygrad_cnn.graph.style import THEMES, Theme
+
+__all__ = ["to_dot"]
+
+FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
+_SMALL = 10
+
+
+def to_dot(
+    graph: Graph, *, theme: str = "light", direction: str = "TB", parameters: str = "fold", legend: bool = True
+) -> str:
+    """The DOT source of a graph's picture; see `Graph.save` for the options."""
+    for name, value, known in (
+        ("theme", theme, tuple(THEMES)),
+        ("direction", direction, ("TB", "LR")),
+        ("parameters", parameters, ("fold", "nodes")),
+    ):
+        if value not in known:
+            raise ValueError(f"graph: {name} is {value!r}, expected one of {', '.join(known)}")
+    return _Drawing(graph, THEMES[theme], direction, parameters == "fold").source(legend)
+
+
+class _Drawing:
+    """One picture under construction."""
+
+    def __init__(self, graph: Graph, theme: Theme, direction: str, fold: bool) -> None:
+        self.graph = graph
+        self.theme = theme
+        self.direction = direction
+        self.fold = fold
+        alone = Counter((node.path, node.call) for node in graph.ops)
+        parents = {parent for node in graph.ops for parent in _parents(node.path)}
+        self.layers = {
+            node.id for node in graph.ops if node.path and alone[node.path, node.call] == 1 and node.path not in parents
+        }
+        self.calls = Counter(path for path, _ in alone)
+
+    def source(self, legend: bool) -> str:
+        theme = self.theme
+        dot = graphviz.Digraph(
+            graph_attr={
+                "rankdir": self.direction, "bgcolor": theme.page, "fontname": FONT, "fontcolor": theme.ink,
+                "label": self._title(legend), "labelloc": "t", "labeljust": "l", "nodesep": "0.3",
+                "ranksep": "0.35" if self.direction == "TB" else "0.6", "pad": "0.15",
+            },
+            node_attr={
+                "fontname": FONT, "fontcolor": theme.ink, "color": theme.line, "margin": "0.1,0.05", "height": "0.3",
+            },
+            edge_attr={
+                "fontname": FONT, "fontcolor": theme.faint, "color": theme.line, "fontsize": "9", "arrowsize": "0.6",
+            },
+        )  # fmt: skip
+        shown = [node for node in self.graph.nodes if node.kind != "parameter" or not self.fold]
+        self._fill(dot, shown, "")
+        kept = {node.id for node in shown}
+        for edge in self.graph.edges:
+            if edge.source in kept and edge.target in kept:
+                self._edge(dot, edge)
+        return str(dot.source)
+
+    # -- modules as clusters --
+
+    def _fill(self, dot: graphviz.Digraph, nodes: Iterable[GraphNode], module: str) -> None:
+        """Draw the nodes inside `module`: those of its submodules in clusters of their own."""
+        groups: dict[str, list[GraphNode]] = {}
+        own: list[GraphNode] = []
+        for node in nodes:
+            child = self._child(node, module)
+            if child is None:
+                own.append(node)
+            else:
+                groups.setdefault(child, []).append(node)
+        for label, run in groupby(own, key=lambda node: node.composite):
+            self._composite(dot, label, list(run))
+        for child, members in groups.items():
+            with dot.subgraph(name=f"cluster_{members[0].id}_{len(child)}") as cluster:
+                cluster.attr(
+                    label=self._cluster_title(child, members), style="dashed,rounded", color=self.theme.line,
+                    fontcolor=self.theme.faint, labeljust="l", labelloc="t", margin="8",
+                    tooltip=graphviz.escape(child),
+                )  # fmt: skip
+                self._fill(cluster, members, child)
+
+    def _child(self, node: GraphNode, module: str) -> str | None:
+        """The module just below `module` in whose cluster a node stands, None where it stands in none."""
+        path = node.path
+        if node.id in self.layers or (node.kind == "parameter" and self._feeds_a_layer(node)):
+            path = path.rpartition(".")[0]  # the box is the module: it stands in the cluster around it
+        if path == module or (module and not path.startswith(f"{module}.")):
+            return None
+        start = len(module) + 1 if module else 0
+        end = path.find(".", start)
+        child = path if end < 0 else path[:end]
+        return child if child in self.calls or any(p.startswith(f"{child}.") for p in self.calls) else None
+
+    def _feeds_a_layer(self, node: GraphNode) -> bool:
+        return any(edge.target in self.layers for edge in self.graph.out_of(node))
+
+    def _composite(self, dot: graphviz.Digraph, label: str, run: list[GraphNode]) -> None:
+        """Draw a run of nodes that one composite made: more than one stand in a dotted cluster under its name."""
+        if not label or len(run) < 2:
+            for node in run:
+                self._node(dot, node)
+            return
+        with dot.subgraph(name=f"cluster_{run[0].id}_composite") as cluster:
+            cluster.attr(
+                label=_table([(label, _SMALL, False)]), style="dotted,rounded", color=self.theme.line,
+                fontcolor=self.theme.faint, labeljust="l", margin="6",
+            )  # fmt: skip
+            for node in run:
+                self._node(cluster, node)
+
+    def _cluster_title(self, path: str, members: list[GraphNode]) -> str:
+        info = self.graph.modules.get(path)
+        total = sum(parameter.size for parameter in self.graph.parameters_of([n for n in members if n.kind == "op"]))
+        notes = [info.kind] if info else []
+        notes += [count(total)] if total else []
+        return _table([(path, 12, True), ("   ".join(notes), _SMALL, False)])
+
+    # -- nodes --
+
+    def _node(self, dot: graphviz.Digraph, node: GraphNode) -> None:
+        tints = self.theme.tints
+        name = f"n{node.id}"
+        if node.kind == "op":
+            self._op(dot, node)
+        elif node.kind in ("parameter", "buffer"):
+            frozen = node.kind == "parameter" and not node.trainable
+            tint = tints["frozen"] if frozen else tints[node.kind]
+            text = _table([(node.name, 11, False), (f"{shape_text(node)}{' frozen' if frozen else ''}", _SMALL, False)])
+            style = "filled,dashed" if frozen else "filled"
+            dot.node(name, text, shape="cylinder", style=style, fillcolor=tint, tooltip=graphviz.escape(node.name))
+        else:
+            text = _table([(node.name, 12, True), (shape_text(node), _SMALL, False)])
+            output = node.kind == "output"
+            dot.node(
+                name, text, shape="ellipse", style="filled,bold" if output else "filled", fillcolor=tints[node.kind],
+                peripheries="2" if output else "1", tooltip=graphviz.escape(node.name),
+            )  # fmt: skip
+
+    def _op(self, dot: graphviz.Digraph, node: GraphNode) -> None:
+        words = describe(self.graph, node)
+        tooltip = graphviz.escape(self._tooltip(node))
+        if node.family == "shape only" and node.id not in self.layers:
+            text = _table([(f"{node.name} {words}".strip(), _SMALL, False)])
+            dot.node(f"n{node.id}", text, shape="plain", tooltip=tooltip)
+            return
+        lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), _SMALL, False)]
+        parameters = self.graph.parameters_of([node])
+        if self.fold and parameters:
+            frozen = "" if any(p.trainable for p in parameters) else ", frozen"
+            lines.append((count(sum(p.size for p in parameters)) + frozen, _SMALL, False))
+        shape_only = node.family == "shape only"
+        dot.node(
+            f"n{node.id}", _table(lines), shape="box", tooltip=tooltip,
+            style="rounded" if shape_only else "rounded,filled",
+            fillcolor=self.theme.page if shape_only else self.theme.tints[node.family],
+        )  # fmt: skip
+
+    def _op_title(self, node: GraphNode) -> str:
+        if node.id not in self.layers:
+            return node.composite if self._is_whole_composite(node) else node.name
+        calls = self.calls[node.path]
+        return f"{node.path} (call {node.call + 1} of {calls})" if calls > 1 else node.path
+
+    def _is_whole_composite(self, node: GraphNode) -> bool:
+        """Whether the neighbours of an op, in order of creation, are not of its composite."""
+        if not node.composite:
+            return False
+        ops = [self.graph[i] for i in (node.id - 1, node.id + 1) if 0 <= i < len(self.graph)]
+        return all(other.composite != node.composite or other.path != node.path for other in ops)
+
+    def _subtitle(self, node: GraphNode, words: str) -> str:
+        if node.id not in self.layers:
+            return words
+        info = self.graph.modules.get(node.path)
+        return f"{info.kind if info else node.name} {words}".strip()
+
+    def _tooltip(self, node: GraphNode) -> str:
+        params = ", ".join(f"{name}={value}" for name, value in node.params.items())
+        return "\n".join(part for part in (f"{node.name}({params})", node.path, node.where) if part)
+
+    # -- edges, title --
+
+    def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
+        source = self.graph[edge.source]
+        width = 0.6 + 0.3 * math.log10(max(source.nbytes, 1))
+        label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(source)} "
+        dot.edge(
+            f"n{edge.source}", f"n{edge.target}", label=label, penwidth=f"{width:.2f}",
+            tooltip=graphviz.escape(f"{edge.argument}: {shape_text(source)}, {source.nbytes:,} bytes"),
+        )  # fmt: skip
+
+    def _title(self, legend: bool) -> str:
+        graph = self.graph
+        totals = f"{len(graph.ops)} ops, {graph.parameter_count:,} parameters"
+        rows = [_row([_cell(graph.title, 15, True)]), _row([_cell(totals, 11, False)])]
+        if legend:
+            used = {node.family for node in graph.ops if node.family in self.theme.tints}
+            families = [name for name in self.theme.tints if name in used]
+            for start in range(0, len(families), 3):
+                cells = [
+                    _swatch(self.theme.tints[name]) + _cell(name, _SMALL, False) for name in families[start : start + 3]
+                ]
+                rows.append(
+                    _row(
+                        [
+                            "<TD><TABLE BORDER='0' CELLBORDER='0' CELLSPACING='2' CELLPADDING='1'><TR>",
+                            *cells,
+                            "</TR></TABLE></TD>",
+                        ]
+                    )
+                )
+        return _html("".join(rows))
+
+
+def _parents(path: str) -> Iterable[str]:
+    while path := path.rpartition(".")[0]:
+        yield path
+
+
+# -- HTML-like labels --
+
+
+def _table(lines: list[tuple[str, int, bool]]) -> str:
+    """Lines of text, each with its size and weight, one below the other; empty ones are left out."""
+    return _html("".join(_row([_cell(*line)]) for line in lines if line[0]))
+
+
+def _html(rows: str) -> str:
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
+
+
+def _row(cells: list[str]) -> str:
+    return f"<TR>{''.join(cells)}</TR>"
+
+
+def _cell(text: str, size: int, bold: bool) -> str:
+    shown = html.escape(_printable(text))
+    shown = f"<B>{shown}</B>" if bold else shown
+    return f'<TD{_width(text, size)}><FONT POINT-SIZE="{size}">{shown}</FONT></TD>'
+
+
+def _swatch(tint: str) -> str:
+    return f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
+
+
+def _printable(text: str) -> str:
+    """The text without control characters: they would break lines, or the file."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
+
+
+def _width(text: str, size: int) -> str:
+    """A width for text with letters whose widths the layout does not know, so that it stays inside its box."""
+    if text.isascii():
+        return ""
+    ems = sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text)
+    return f' WIDTH="{math.ceil(ems * size)}"'

@@ -1,0 +1,180 @@
+"""The Graph: plain nodes and edges, free of arrays, that every picture, table and export starts from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Literal
+
+__all__ = ["Edge", "Graph", "GraphNode", "ModuleInfo"]
+
+Kind = Literal["input", "parameter", "buffer", "op", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """One thing in the picture: an input, a parameter, a buffer, a call of an op, or an output.
+
+    id: its number, in order of creation, the same in every process. name: the op's name, or the leaf's dotted name.
+    family: for an op, the file of ops that it comes from. path: the module inside which it ran; call: which call of
+    that module it was, from 0. composite: the function of ops that made it. params: the op's static parameters as
+    plain values; changed: the names of those that are not at their defaults. constants: arguments without gradient,
+    in words. where: the user's file and line.
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    family: str = ""
+    path: str = ""
+    call: int = 0
+    composite: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
+    trainable: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the elements."""
+        return self.size * self.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What node `source` made goes to node `target` as its argument `argument`."""
+
+    source: int
+    target: int
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleInfo:
+    """The class of a module, and its constructor's arguments as its repr shows them."""
+
+    kind: str
+    extra: str
+
+
+class Graph:
+    """The graph of one computation: `nodes` in order of creation, `edges`, and the `modules` by dotted path.
+
+    `print(graph)` shows it as text, `graph.save("net.svg")` draws it; a notebook shows the picture by itself.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> g = tg.graph.of(x * x + x)
+    >>> [node.name for node in g.nodes]
+    ['leaf 1', 'mul', 'add', 'output']
+    """
+
+    def __init__(
+        self, nodes: Sequence[GraphNode], edges: Sequence[Edge], modules: Mapping[str, ModuleInfo], title: str
+    ) -> None:
+        self.nodes = tuple(nodes)
+        self.edges = tuple(edges)
+        self.modules = dict(modules)
+        self.title = title
+        self._into: dict[int, list[Edge]] = {node.id: [] for node in nodes}
+        self._out: dict[int, list[Edge]] = {node.id: [] for node in nodes}
+        for edge in edges:
+            self._into[edge.target].append(edge)
+            self._out[edge.source].append(edge)
+
+    def __getitem__(self, id: int) -> GraphNode:
+        return self.nodes[id]
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def into(self, node: GraphNode) -> list[Edge]:
+        """The edges that end at `node`, in the order of its arguments."""
+        return self._into[node.id]
+
+    def out_of(self, node: GraphNode) -> list[Edge]:
+        """The edges that start at `node`."""
+        return self._out[node.id]
+
+    def of_kind(self, kind: Kind) -> list[GraphNode]:
+        """The nodes of one kind, in order."""
+        return [node for node in self.nodes if node.kind == kind]
+
+    @property
+    def ops(self) -> list[GraphNode]:
+        """The calls of ops, in the order in which they ran."""
+        return self.of_kind("op")
+
+    def parameters_of(self, nodes: Sequence[GraphNode]) -> list[GraphNode]:
+        """The parameters that go straight into these nodes, each one once, in order."""
+        found = {edge.source for node in nodes for edge in self.into(node)}
+        return [self[i] for i in sorted(found) if self[i].kind == "parameter"]
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of elements in all parameters."""
+        return sum(node.size for node in self.of_kind("parameter"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole graph as plain values, fit for JSON."""
+        return {
+            "title": self.title,
+            "nodes": [{name: _listed(getattr(node, name)) for name in GraphNode.__slots__} for node in self.nodes],
+            "edges": [{name: getattr(edge, name) for name in Edge.__slots__} for edge in self.edges],
+            "modules": {path: {"kind": info.kind, "extra": info.extra} for path, info in self.modules.items()},
+        }
+
+    def to_json(self) -> str:
+        """The whole graph as JSON text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+
+    def to_dot(self, **style: Any) -> str:
+        """The picture in the DOT language; the options are those of `save`."""
+        from tinygrad_cnn.graph.dot import to_dot
+
+        return to_dot(self, **style)
+
+    def to_svg(self, **style: Any) -> str:
+        """The picture as SVG text; the options are those of `save`."""
+        from tinygrad_cnn.graph.render import render
+
+        return render(self.to_dot(**style), "svg").decode()
+
+    def save(self, path: str | PathLike[str], *, engine: str | None = None, dpi: int = 144, **style: Any) -> None:
+        """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, or .pdf.
+
+        theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
+        in the box of their op, "nodes" draws each one. legend: whether to explain the colours.
+        engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs).
+        Errors: ValueError for another ending or option, OSError when the file cannot be written.
+        """
+        from tinygrad_cnn.graph.render import save
+
+        save(self, path, engine, dpi, style)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def __str__(self) -> str:
+        from tinygrad_cnn.graph.text import to_text
+
+        return to_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.title}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
+
+
+def _listed(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,63 @@
+"""The words on a node: a layer's short description, an op's parameters, counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cnn.graph.graph import Graph, GraphNode
+
+__all__ = ["count", "describe", "shape_text"]
+
+# Parameters that say nothing that the shapes on the edges do not say, or that repeat the title.
+_SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
+
+
+def shape_text(node: GraphNode) -> str:
+    """The shape as Python writes it; with the dtype where it is not float32."""
+    text = str(node.shape)
+    return text if node.dtype == "float32" else f"{text} {node.dtype}"
+
+
+def count(n: int) -> str:
+    """`1,016 params`."""
+    return f"{n:,} param" + ("" if n == 1 else "s")
+
+
+def describe(graph: Graph, node: GraphNode) -> str:
+    """What an op does in few words: `1->6 k3 s1 p0`, or the parameters that are not at their defaults."""
+    weights = {edge.argument: graph[edge.source].shape for edge in graph.into(node)}
+    weight = weights.get("weight", weights.get("w", ()))
+    params = node.params
+    words = []
+    if node.name.startswith("conv") and len(weight) > 2:
+        groups = params.get("groups", 1)
+        ends = (weight[1] * groups, weight[0])
+        if "transpose" in node.name:
+            ends = (weight[0], weight[1] * groups)
+        words = [f"{ends[0]}->{ends[1]}", f"k{_each(weight[2:])}"]
+        words += [f"{name[0]}{_each(params[name])}" for name in ("stride", "padding") if name in params]
+        words += [f"d{_each(params['dilation'])}"] if _each(params.get("dilation", 1)) != "1" else []
+        words += [f"groups {groups}"] if groups != 1 else []
+    elif node.name == "linear" and len(weight) == 2:
+        words = [f"{weight[1]}->{weight[0]}"]
+    elif "pool" in node.name and "kernel_size" in params:
+        words = [f"k{_each(params['kernel_size'])}"]
+        stride = params.get("stride")
+        words += [f"s{_each(stride)}"] if stride not in (None, ()) else []
+        words += [f"p{_each(params['padding'])}"] if _each(params.get("padding", 0)) != "0" else []
+    else:
+        words = [f"{name}={_short(params[name])}" for name in node.changed if name not in _SILENT]
+        words += [f"{name} {text}" for name, text in node.constants.items()]
+    return " ".join(words)
+
+
+def _each(value: Any) -> str:
+    """One number where all are equal, else all of them: `3`, `3x5`."""
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    texts = [str(x) for x in values]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:21] + "..."

@@ -1,0 +1,67 @@
+"""From DOT to files, by the layout program that comes with the package, or by the system's `dot`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from tinygrad_cnn.graph.graph import Graph
+from tinygrad_cnn.serialization import write_atomically
+
+__all__ = ["render", "save"]
+
+_ENGINES = ("graphviz-pure", "dot")
+_ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json")
+
+
+def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: int, style: dict[str, Any]) -> None:
+    """Write a graph to `path`, in the form that its ending names; an old file there stays whole on any error."""
+    ending = Path(path).suffix.lower()
+    if ending not in _ENDINGS:
+        raise ValueError(f"graph.save: {os.fspath(path)} ends in {ending!r}, expected one of {', '.join(_ENDINGS)}")
+    if ending == ".json":
+        content = graph.to_json().encode()
+    elif ending == ".dot":
+        content = graph.to_dot(**style).encode()
+    else:
+        content = render(graph.to_dot(**style), ending[1:], engine, dpi)
+    write_atomically(path, content)
+
+
+def render(dot: str, form: str, engine: str | None = None, dpi: int = 144) -> bytes:
+    """Lay out DOT source and draw it as "svg", "png" or "pdf"."""
+    if engine is not None and engine not in _ENGINES:
+        raise ValueError(f"graph: engine is {engine!r}, expected one of {', '.join(_ENGINES)}")
+    if form == "pdf" and engine is None:
+        engine = "dot"  # the only one that writes it
+    command = [_program(engine), "-Kdot", f"-T{form}"]
+    if form == "png":
+        command.append(f"-Gdpi={dpi}")
+    done = subprocess.run(command, input=dot.encode(), capture_output=True, check=False)
+    if done.returncode or not done.stdout:
+        fault = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise RuntimeError(f"graph: {Path(command[0]).name} could not draw the {form}: {fault}")
+    return done.stdout
+
+
+def _program(engine: str | None) -> str:
+    """The path of a layout program: of the given one, else of the first that there is."""
+    for name in (engine,) if engine else _ENGINES:
+        if found := shutil.which(name, path=_search_path()):
+            return found
+    if engine == "dot":
+        raise RuntimeError("graph: no program dot was found (PDF needs it); install Graphviz, or save as .svg or .png")
+    raise RuntimeError("graph: the program graphviz-pure was not found; `pip install graphviz-pure` brings it")
+
+
+def _search_path() -> str:
+    """Where pip puts programs for this Python, then the places where the shell looks."""
+    own = [os.path.dirname(sys.executable), sysconfig.get_path("scripts")]
+    if (scheme := f"{os.name}_user") in sysconfig.get_scheme_names():
+        own.append(sysconfig.get_path("scripts", scheme))
+    return os.pathsep.join([*own, os.environ.get("PATH", os.defpath)])

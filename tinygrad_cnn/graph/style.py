@@ -1,0 +1,83 @@
+"""What the pictures' colours mean: Okabe and Ito's colours, which colour-blind people can tell apart, as tints.
+
+Source: Okabe and Ito, Color Universal Design (2008), https://jfly.uni-koeln.de/color/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["THEMES", "Theme", "family_of"]
+
+# What an op does, by the file of ops in which it stands.
+_FAMILIES = {
+    "conv": "convolution, linear",
+    "linear": "convolution, linear",
+    "activation": "activation",
+    "pool": "pooling",
+    "norm": "normalisation",
+    "reduce": "reduction, loss",
+    "loss": "reduction, loss",
+    "shape": "shape only",
+    "index": "shape only",
+    "elementwise": "element-wise",
+}
+_EXCEPTIONS = {
+    "sigmoid": "activation",
+    "tanh": "activation",
+    "sum_to": "reduction, loss",
+    "broadcast_to": "shape only",
+    "cast": "element-wise",
+    "embedding": "convolution, linear",
+}
+# The colour of each family; shape-only ops have none, they are drawn as small plain text.
+_COLOURS = {
+    "convolution, linear": "#0072B2",
+    "activation": "#D55E00",
+    "pooling": "#009E73",
+    "normalisation": "#E69F00",
+    "reduction, loss": "#CC79A7",
+    "element-wise": "#F0E442",
+    "other op": "#999999",
+    "input": "#009E73",
+    "output": "#D55E00",
+    "parameter": "#56B4E9",
+    "frozen": "#999999",
+    "buffer": "#E69F00",
+}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one look: the page, ink for text and borders, faint ink, and a tint for each meaning."""
+
+    page: str
+    ink: str
+    faint: str
+    line: str
+    tints: dict[str, str]
+
+
+def _mix(colour: str, page: str, share: float) -> str:
+    """`share` parts of a colour with `1 - share` parts of the page: its tint."""
+    parts = [(int(colour[i : i + 2], 16), int(page[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in parts)
+
+
+def _theme(page: str, ink: str, faint: str, line: str, share: float) -> Theme:
+    return Theme(page, ink, faint, line, {name: _mix(colour, page, share) for name, colour in _COLOURS.items()})
+
+
+THEMES = {
+    "light": _theme("#ffffff", "#1a1a1a", "#5f5f5f", "#666666", 0.24),
+    "dark": _theme("#16181d", "#ececec", "#a8a8a8", "#9a9a9a", 0.42),
+}
+
+
+def family_of(op: Any) -> str:
+    """The family of an op: what its tint stands for."""
+    module = op.kernel.__module__
+    if not module.startswith("tinygrad_cnn."):
+        return "other op"
+    return _EXCEPTIONS.get(op.name) or _FAMILIES.get(module.rpartition(".")[2], "other op")

@@ -1,0 +1,319 @@
+"""Which kernel runs: the fast one where it exists for these shapes and types, else the reference.
+
+Three settings, by `set_kernels` or the environment variable TINYGRAD_CNN_KERNELS:
+
+- `auto` (the default): the fast kernel where it does the job sooner. Small arrays, float64, three spatial dimensions
+  and unusual windows take the reference. Where Numba is missing or does not compile, everything does,
+  after one warning.
+- `fast`: the fast kernel wherever it can do the job, however small; an error if Numba is missing.
+- `reference`: plain NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import os
+import threading
+import warnings
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tinygrad_cnn.kernels import reference
+from tinygrad_cnn.kernels.reference.loss import check_target
+from tinygrad_cnn.kernels.reference.pool import window_divisor
+from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
+
+__all__ = ["get_kernels", "set_kernels"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Kernels = Literal["auto", "fast", "reference"]
+
+# Below these sizes NumPy is as quick, and a first call that compiles for seconds would surprise.
+SMALL_ARRAY = 4096
+SMALL_CONV = 50_000
+SMALL_LOSS = 64
+LARGE_ARRAY = 100_000
+MANY_CLASSES = 256
+
+_choice: Kernels = "auto"
+_modules: dict[str, Any] = {}
+_broken: Exception | None = None
+_log = logging.getLogger("tinygrad_cnn")
+
+
+def set_kernels(kernels: Kernels) -> None:
+    """Choose the kernels for the whole process: "auto", "fast" or "reference".
+
+    >>> set_kernels("reference")
+    >>> get_kernels()
+    'reference'
+    >>> set_kernels("auto")
+    """
+    global _choice
+    if kernels not in get_args(Kernels):
+        raise ValueError(f"set_kernels: {kernels!r} is not known, one of {', '.join(get_args(Kernels))} was expected")
+    _choice = kernels
+
+
+def get_kernels() -> Kernels:
+    """The present choice."""
+    return _choice
+
+
+set_kernels(os.environ.get("TINYGRAD_CNN_KERNELS", "auto"))  # type: ignore[arg-type]
+
+
+def _fast(name: str, size: int, threshold: int, *arrays: Array | None) -> Any:
+    """The fast module `name` if it is to run: float32, large enough or asked for, and it compiles. Else None."""
+    if _choice == "reference" or (_choice == "auto" and (size < threshold or _broken)):
+        return None
+    if size == 0 or any(a is not None and a.dtype != np.float32 for a in arrays):
+        return None
+    return _modules.get(name) or _load(name)
+
+
+def _load(name: str) -> Any:
+    global _broken
+    notice = threading.Timer(1.0, _log.warning, ["compiling the fast kernels (%s), once on this machine", name])
+    notice.daemon = True
+    notice.start()
+    try:
+        _modules[name] = importlib.import_module(f"tinygrad_cnn.kernels.fast.{name}")
+    except Exception as error:
+        if _choice == "fast":
+            raise
+        _broken = error
+        warnings.warn(
+            f"the fast kernels are not available ({type(error).__name__}: {error}); plain NumPy is used, and slower",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    finally:
+        notice.cancel()
+    return _modules.get(name)
+
+
+# Convolution ----------------------------------------------------------------------------------------------------
+# One spatial dimension is a row of two; three take the reference.
+
+
+def conv(
+    x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """`reference.conv`, by the fastest kernel for these shapes."""
+    out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    fast = _fast_conv(len(x), x.shape[1], w, groups, out, x, b)
+    if fast is None:
+        return reference.conv(x, w, b, stride, padding, dilation, groups)
+    if x.ndim == 3:
+        geometry = (1, *stride), (0, *padding), (1, *dilation), groups
+        return fast.conv(_row(x), _row(w), b, *geometry)[:, :, 0]  # type: ignore[no-any-return]
+    return fast.conv(_packed(x), _packed(w), b, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+
+
+def conv_input(
+    g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """`reference.conv_input`, by the fastest kernel for these shapes."""
+    fast = _fast_conv(shape[0], shape[1], w, groups, g.shape[2:], g)
+    # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
+    if fast is None or not np.isfinite(w).all():
+        return reference.conv_input(g, w, shape, stride, padding, dilation, groups)
+    if g.ndim == 3:
+        geometry = (1, *stride), (0, *padding), (1, *dilation), groups
+        return fast.conv_input(_row(g), _row(w), (*shape[:2], 1, shape[2]), *geometry)[:, :, 0]  # type: ignore[no-any-return]
+    return fast.conv_input(_packed(g), _packed(w), shape, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+
+
+def conv_weight(
+    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """`reference.conv_weight`, by the fastest kernel for these shapes."""
+    return _conv_weight(x, g, shape, stride, padding, dilation, groups)[0]
+
+
+def conv_backward(
+    g: Array,
+    x: Array,
+    w: Array,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+    needs: tuple[bool, bool, bool],
+) -> tuple[Array | None, Array | None, Array | None]:
+    """`reference.conv_backward`, by the fastest kernels for these shapes."""
+    dx = conv_input(g, w, x.shape, stride, padding, dilation, groups) if needs[0] else None
+    dw, db = _conv_weight(x, g, w.shape, stride, padding, dilation, groups) if needs[1] else (None, None)
+    if needs[2] and db is None:
+        db = g.sum(axis=(0, *range(2, g.ndim)))
+    return dx, dw, db if needs[2] else None
+
+
+def _conv_weight(
+    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> tuple[Array, Array | None]:
+    """The weight's gradient, and the bias's where the kernel gives it too."""
+    out = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
+    dw = None
+    if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
+        w = np.broadcast_to(np.float32(0), shape)  # for its shape alone
+        fast = _fast_conv(len(x), x.shape[1], w, groups, g.shape[2:], x, g)
+        if fast is not None and x.ndim == 3:
+            geometry = (1, *stride), (0, *padding), (1, *dilation), groups
+            dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
+            dw = dw.reshape(shape)
+        elif fast is not None:
+            dw, db = fast.conv_weight(_packed(x), _packed(g), shape, stride, padding, dilation, groups)
+    # The fast kernel multiplies what lies between two rows by zero: where there is NaN or inf, look again.
+    if dw is None or not np.isfinite(dw).all():
+        return reference.conv_weight(x, g, shape, stride, padding, dilation, groups), None
+    return dw, db
+
+
+def _fast_conv(n: int, channels: int, w: Array, groups: int, out: Ints, *arrays: Array | None) -> Any:
+    """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
+    if len(out) > 2 or min(out) < 1 or len(w) % groups or channels != w.shape[1] * groups:
+        return None
+    return _fast("direct", n * math.prod(out) * w.size, SMALL_CONV, w, *arrays)
+
+
+def _row(x: Array) -> Array:
+    """(N, C, L) -> (N, C, 1, L)."""
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], 1, x.shape[2])
+
+
+_packed = np.ascontiguousarray
+
+
+# Pooling --------------------------------------------------------------------------------------------------------
+
+
+def max_pool(
+    x: Array, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool = False
+) -> tuple[Array, Array]:
+    """`reference.max_pool`, by the fastest kernel for these shapes."""
+    fast = _fast_pool(x, kernel_size)
+    if fast is not None:
+        y, offsets = fast.max_pool(_packed(x), kernel_size, stride, padding, dilation, ceil_mode)
+        # Beside padding the fast kernel does not know -inf from the border, so not which tap to choose either.
+        if not any(padding) or not np.isneginf(y).any():
+            return y, offsets
+    return reference.max_pool(x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool_scatter(
+    g: Array, offsets: Array, shape: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Array:
+    """`reference.max_pool_scatter`, by the fastest kernel for these shapes."""
+    fast = _fast_pool(g, kernel_size)
+    if fast is None or offsets.dtype != np.uint8 or offsets.shape != g.shape or g.shape[:2] != shape[:2]:
+        return reference.max_pool_scatter(g, offsets, shape, kernel_size, stride, padding, dilation)
+    return fast.max_pool_scatter(  # type: ignore[no-any-return]
+        _packed(g), _packed(offsets), shape, kernel_size, stride, padding, dilation
+    )
+
+
+def avg_pool(
+    x: Array,
+    kernel_size: Ints,
+    stride: Ints,
+    padding: Ints,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    """`reference.avg_pool`, by the fastest kernel for these shapes."""
+    counting = (ceil_mode, count_include_pad, divisor_override)
+    fast = _fast_pool(x, kernel_size, stride)
+    if fast is None:
+        return reference.avg_pool(x, kernel_size, stride, padding, *counting)
+    out = pool_output_size(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
+    scale = _scale(x.shape[2:], out, kernel_size, stride, padding, *counting[1:])
+    return fast.avg_pool(_packed(x), scale, kernel_size, stride, padding)  # type: ignore[no-any-return]
+
+
+def avg_pool_input(
+    g: Array,
+    shape: Ints,
+    kernel_size: Ints,
+    stride: Ints,
+    padding: Ints,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    """`reference.avg_pool_input`, by the fastest kernel for these shapes."""
+    counting = (ceil_mode, count_include_pad, divisor_override)
+    fast = _fast_pool(g, kernel_size, stride)
+    if fast is None or g.shape[:2] != shape[:2]:
+        return reference.avg_pool_input(g, shape, kernel_size, stride, padding, *counting)
+    scale = _scale(shape[2:], g.shape[2:], kernel_size, stride, padding, *counting[1:])
+    return fast.avg_pool_input(_packed(g), scale, shape, kernel_size, stride, padding)  # type: ignore[no-any-return]
+
+
+def _fast_pool(x: Array, kernel_size: Ints, stride: Ints = (1,)) -> Any:
+    """The module for a pool, or None. For means over wide steps, NumPy's strided sums are as quick."""
+    if x.ndim != 4 or math.prod(kernel_size) > 255 or max(stride) > 2:
+        return None
+    return _fast("pool", x.size, SMALL_ARRAY, x)
+
+
+@lru_cache(maxsize=64)
+def _scale(
+    size: Ints, out: Ints, kernel_size: Ints, stride: Ints, padding: Ints, include: bool, override: int | None
+) -> Array:
+    """One over what each window's sum is divided by, (OH, OW)."""
+    divisor = window_divisor(np.dtype(np.float32), size, out, kernel_size, stride, padding, include, override)
+    return np.ascontiguousarray(np.broadcast_to(1 / divisor, out), np.float32)
+
+
+# Element by element ---------------------------------------------------------------------------------------------
+
+
+def relu(x: Array) -> Array:
+    """`reference.relu`, by the fastest kernel for this size."""
+    fast = _fast("elementwise", x.size, LARGE_ARRAY, x) if x.flags.c_contiguous else None
+    return reference.relu(x) if fast is None else fast.relu(x)  # type: ignore[no-any-return]
+
+
+def relu_grad(g: Array, out: Array) -> Array:
+    """`reference.relu_grad`, by the fastest kernel for this size."""
+    fast = None
+    if g.shape == out.shape and g.flags.c_contiguous and out.flags.c_contiguous:
+        fast = _fast("elementwise", g.size, SMALL_ARRAY, g, out)
+    return reference.relu_grad(g, out) if fast is None else fast.relu_grad(g, out)  # type: ignore[no-any-return]
+
+
+# Losses ---------------------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy(z: Array, target: Array) -> Array:
+    """`reference.softmax_cross_entropy`, by the fastest kernel for this size."""
+    fast = _fast_loss(z, target)
+    if fast is None:
+        return reference.softmax_cross_entropy(z, target)
+    return fast.softmax_cross_entropy(_packed(z), _packed(target, np.int64))  # type: ignore[no-any-return]
+
+
+def softmax_cross_entropy_grad(z: Array, target: Array, g: Array) -> Array:
+    """`reference.softmax_cross_entropy_grad`, by the fastest kernel for this size."""
+    fast = _fast_loss(z, target, g)
+    if fast is None:
+        return reference.softmax_cross_entropy_grad(z, target, g)
+    return fast.softmax_cross_entropy_grad(_packed(z), _packed(target, np.int64), _packed(g))  # type: ignore[no-any-return]
+
+
+def _fast_loss(z: Array, target: Array, g: Array | None = None) -> Any:
+    """The module for a cross-entropy, or None. NumPy's vectorised exponential wins where classes are many."""
+    shapes = z.ndim == 2 and target.shape == (len(z),) and (g is None or g.shape == target.shape)
+    if not shapes or z.shape[1] > MANY_CLASSES:
+        return None
+    fast = _fast("loss", z.size, SMALL_LOSS, z, g)
+    if fast is not None:
+        check_target(z, target)
+    return fast

@@ -1,0 +1,124 @@
+"""Moving and summing rows of floats: what the convolutions share besides the register tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32
+
+from tinygrad_cnn.kernels.fast.simd import (
+    LANES,
+    add,
+    get,
+    helper,
+    load,
+    load_bytes,
+    put,
+    shuffle,
+    splat,
+    store,
+    store_bytes,
+    total,
+)
+
+even_lanes = shuffle(0, 2, 4, 6, 8, 10, 12, 14)
+odd_lanes = shuffle(1, 3, 5, 7, 9, 11, 13, 15)
+merged_low = shuffle(0, 8, 1, 9, 2, 10, 3, 11)
+merged_high = shuffle(4, 12, 5, 13, 6, 14, 7, 15)
+
+
+@helper
+def copy_row(source, i, target, j, count):  # type: ignore[no-untyped-def]
+    """Copy `count` floats. The last vector overlaps the one before it, so nothing beyond the row is touched."""
+    if count < LANES:
+        for q in range(count):
+            put(target, j + q, get(source, i + q))
+        return
+    for q in range(0, count - LANES, LANES):
+        store(target, j + q, load(source, i + q))
+    store(target, j + count - LANES, load(source, i + count - LANES))
+
+
+@helper
+def split_row(source, i, target, j, phase, ways, distance, count):  # type: ignore[no-untyped-def]
+    """Deal `count` floats out in turn to `ways` rows, `distance` floats apart, the first to row `phase`.
+
+    A row's first float is written at j (the row that starts late: at j + 1). This is how a convolution with stride
+    finds neighbouring outputs' inputs next to each other.
+    """
+    q = 0
+    if ways == 2:
+        # Two ways by shuffles: the even elements go to row `phase`, the odd ones to the other.
+        other = j + 1 if phase == 1 else j + distance
+        while q + 2 * LANES <= count:
+            a, b = load(source, i + q), load(source, i + q + LANES)
+            store(target, j + phase * distance + q // 2, even_lanes(a, b))
+            store(target, other + q // 2, odd_lanes(a, b))
+            q += 2 * LANES
+    way, place = (q + phase) % ways, (q + phase) // ways
+    while q < count:
+        put(target, j + way * distance + place, get(source, i + q))
+        q, way = q + 1, way + 1
+        if way == ways:
+            way, place = 0, place + 1
+
+
+@helper
+def merge_row(source, j, phase, ways, distance, target, i, count):  # type: ignore[no-untyped-def]
+    """The way back of `split_row`: `count` floats, taken in turn from the rows at j."""
+    q = 0
+    if ways == 2:
+        other = j + 1 if phase == 1 else j + distance
+        while q + 2 * LANES <= count:
+            a, b = load(source, j + phase * distance + q // 2), load(source, other + q // 2)
+            store(target, i + q, merged_low(a, b))
+            store(target, i + q + LANES, merged_high(a, b))
+            q += 2 * LANES
+    way, place = (q + phase) % ways, (q + phase) // ways
+    while q < count:
+        put(target, i + q, get(source, j + way * distance + place))
+        q, way = q + 1, way + 1
+        if way == ways:
+            way, place = 0, place + 1
+
+
+@helper
+def copy_bytes(source, i, target, j, count):  # type: ignore[no-untyped-def]
+    """`copy_row` for uint8."""
+    if count < LANES:
+        for q in range(count):
+            put(target, j + q, get(source, i + q))
+        return
+    for q in range(0, count - LANES, LANES):
+        store_bytes(target, j + q, load_bytes(source, i + q))
+    store_bytes(target, j + count - LANES, load_bytes(source, i + count - LANES))
+
+
+@helper
+def sum_run(source, i, count):  # type: ignore[no-untyped-def]
+    """The sum of `count` neighbouring floats, in 16 partial sums (so in float32 its error stays small)."""
+    a = splat(float32(0))
+    b = a
+    q = 0
+    while q + 2 * LANES <= count:
+        a = add(a, load(source, i + q))
+        b = add(b, load(source, i + q + LANES))
+        q += 2 * LANES
+    rest = float32(0)
+    while q < count:
+        rest += get(source, i + q)
+        q += 1
+    return total(add(a, b)) + rest
+
+
+def aligned(count: int, multiple: int) -> int:
+    """`count` rounded up to a multiple.
+
+    >>> aligned(25, 8)
+    32
+    """
+    return -(-count // multiple) * multiple
+
+
+def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Scratch memory for kernels: one row of floats per thread."""
+    return np.zeros((rows, count), np.float32)

@@ -1,0 +1,59 @@
+"""Batch normalisation with the batch's own statistics (Ioffe and Szegedy, 2015), and its gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_cnn.kernels.reference.windows import Array, quiet
+
+
+@quiet
+def batch_norm(
+    x: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of `x` (N, C, *S); also mean and var (C,).
+
+    The variance is the biased one (divided by the number of elements), of the normalisation itself.
+
+    >>> y, mean, var = batch_norm(np.array([[1.0], [3.0]]), None, None, 0.0)
+    >>> y.ravel(), mean, var
+    (array([-1.,  1.]), array([2.]), array([1.]))
+    """
+    lines = x.reshape(*x.shape[:2], -1)  # (N, C, *S) -> (N, C, S)
+    mean = _channel_mean(lines)
+    centred = lines - mean[:, None]
+    var = _channel_mean(centred * centred)
+    scale = 1 / np.sqrt(var + x.dtype.type(eps))
+    if weight is not None:
+        scale = scale * weight
+    centred *= scale[:, None]
+    if bias is not None:
+        centred += bias[:, None]
+    return centred.reshape(x.shape), mean, var
+
+
+@quiet
+def batch_norm_backward(
+    g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    """The gradients of x (N, C, *S), weight (C,) and bias (C,); mean and var are those that `batch_norm` gave.
+
+    >>> x, g = np.array([[1.0], [3.0]]), np.array([[1.0], [0.0]])
+    >>> dx, dweight, dbias = batch_norm_backward(g, x, None, np.array([2.0]), np.array([1.0]), 0.0)
+    >>> dx.ravel(), dweight, dbias
+    (array([0., 0.]), array([-1.]), array([1.]))
+    """
+    lines, g = x.reshape(*x.shape[:2], -1), g.reshape(*x.shape[:2], -1)
+    rstd = 1 / np.sqrt(var + x.dtype.type(eps))
+    xhat = (lines - mean[:, None]) * rstd[:, None]
+    mean_g, mean_gx = _channel_mean(g), _channel_mean(g * xhat)
+    count = x.dtype.type(x.size // max(1, x.shape[1]))
+    scale = rstd if weight is None else rstd * weight
+    dx = (g - mean_g[:, None] - xhat * mean_gx[:, None]) * scale[:, None]
+    return dx.reshape(x.shape), mean_gx * count, mean_g * count
+
+
+def _channel_mean(lines: Array) -> Array:
+    """(N, C, S) -> (C,). NumPy sums a line pairwise; the lines' sums are added in float64."""
+    count = max(1, lines.shape[0] * lines.shape[2])
+    return (lines.sum(axis=2).sum(axis=0, dtype=np.float64) / count).astype(lines.dtype)

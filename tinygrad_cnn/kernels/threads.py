@@ -1,0 +1,211 @@
+"""Threads for the kernels: how many, and the workers that share a kernel's work with the calling thread.
+
+A worker waits on a raw lock and costs about 6 µs to wake and join, half of a thread pool's price. BLAS is
+told to use one thread while a kernel calls it (and told back afterwards): its own threads would go on
+spinning and take the cores from ours.
+
+The module is safe to use from several Python threads (one has the workers, the others run alone), and after a
+fork (the child starts its own workers).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["get_num_threads", "set_num_threads"]
+
+# Below this many elementary operations (about 30 µs of work) waking a worker costs more than it saves.
+WORTH_SHARING = 500_000
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads a kernel may use, the calling one included, as in PyTorch.
+
+    One thread also means: no worker is ever started. It does not change BLAS's setting for other users.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    global _threads
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"set_num_threads: n is {n!r}, an int was expected")
+    if n < 1:
+        raise ValueError(f"set_num_threads: n is {n}, at least 1 was expected")
+    _threads = n
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel may use. At first: OMP_NUM_THREADS, or the processors of this process."""
+    return _threads
+
+
+def _default() -> int:
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wish.isdigit() and int(wish) > 0:
+        return int(wish)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Worker:
+    """A thread that runs one job at a time; `go` and `done` are locks used as one-shot signals."""
+
+    __slots__ = ("done", "error", "go", "job")
+
+    def __init__(self) -> None:
+        self.go, self.done = _thread.allocate_lock(), _thread.allocate_lock()
+        self.go.acquire()
+        self.done.acquire()
+        self.job: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+        self.error: BaseException | None = None
+        _thread.start_new_thread(self._loop, ())
+
+    def _loop(self) -> None:
+        while True:
+            self.go.acquire()
+            if self.job is None:
+                return
+            function, args = self.job
+            try:
+                function(*args)
+            except BaseException as error:
+                self.error = error
+            self.job = function = args = None  # type: ignore[assignment]  # keep no array alive
+            self.done.release()
+
+    def start(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.job = (function, args)
+        self.go.release()
+
+    def join(self) -> None:
+        self.done.acquire()
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+class _Team:
+    """The workers, and the lock that says who uses them."""
+
+    __slots__ = ("busy", "workers")
+
+    def __init__(self) -> None:
+        self.busy = _thread.allocate_lock()
+        self.workers: list[_Worker] = []
+
+
+def parts(count: int, work: float) -> list[tuple[int, int]]:
+    """Cut range(count) into one (start, stop) per thread; into one part if `work` (operations) is small.
+
+    >>> parts(10, work=0)
+    [(0, 10)]
+    """
+    n = min(_threads, count) if work >= WORTH_SHARING else 1
+    if n <= 1:
+        return [(0, count)]
+    return [(count * i // n, count * (i + 1) // n) for i in range(n)]
+
+
+def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
+    """Call `function(*job)` for every job: the first here, each other one on a worker if they are free."""
+    team = _team
+    if len(jobs) > 1 and team.busy.acquire(blocking=False):
+        try:
+            _run_together(team, function, jobs)
+        finally:
+            team.busy.release()
+    else:
+        for job in jobs:
+            function(*job)
+
+
+def _run_together(team: _Team, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
+    while len(team.workers) < len(jobs) - 1:
+        team.workers.append(_Worker())
+    helpers = team.workers[: len(jobs) - 1]
+    for worker, job in zip(helpers, jobs[1:], strict=True):
+        worker.start(function, job)
+    try:
+        try:
+            function(*jobs[0])
+        finally:
+            for worker in helpers:
+                worker.join()
+    except BaseException:
+        # A worker may still be running (Ctrl-C cut the wait short): its signal must not reach a later job.
+        team.workers = []
+        raise
+
+
+def share(function: Callable[..., Any], count: int, work: float, *args: Any) -> None:
+    """Call `function(*args, start, stop)` so that every number below `count` is covered once."""
+    run(function, [(*args, start, stop) for start, stop in parts(count, work)])
+
+
+class _Blas:
+    """BLAS's own number of threads, set to one while any of our calls is inside; threads may overlap."""
+
+    __slots__ = ("before", "inside", "libraries", "lock")
+
+    def __init__(self) -> None:
+        self.lock = _thread.allocate_lock()
+        self.libraries: list[Any] | None = None
+        self.before: list[int] = []
+        self.inside = 0
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.libraries is None:
+                from threadpoolctl import ThreadpoolController
+
+                self.libraries = [c for c in ThreadpoolController().lib_controllers if c.user_api == "blas"]
+            if self.inside == 0:
+                self.before = [library.get_num_threads() for library in self.libraries]
+                for library in self.libraries:
+                    library.set_num_threads(1)
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for library, n in zip(self.libraries or (), self.before, strict=True):
+                    library.set_num_threads(n)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside, every call of BLAS in this process uses one thread; after it, as many as before."""
+    blas = _blas
+    blas.enter()
+    try:
+        yield
+    finally:
+        blas.leave()
+
+
+_threads = _default()
+_team = _Team()
+_blas = _Blas()
+
+
+def _start_afresh() -> None:
+    """After a fork only the forking thread exists in the child: the workers, and who held a lock, are gone."""
+    global _team, _blas
+    old = _blas
+    _team, _blas = _Team(), _Blas()
+    if old.inside:
+        _blas.libraries, _blas.before, _blas.inside = old.libraries, old.before, 1
+        _blas.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)

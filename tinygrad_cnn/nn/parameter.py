@@ -1,0 +1,87 @@
+"""Parameter: a tensor that a Module counts among its own, and that an optimizer changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn import locks
+from tinygrad_cnn.autograd import Variable
+from tinygrad_cnn.tensor import Tensor
+
+__all__ = ["Parameter", "UninitializedParameter"]
+
+
+class Parameter(Tensor):
+    """A tensor that requires grad; set as an attribute of a Module it becomes one of `module.parameters()`.
+
+    `data` is a Tensor or an ndarray, whose memory is shared, or nested lists. None gives an empty parameter.
+
+    >>> from tinygrad_cnn import nn
+    >>> nn.Parameter([[1.0, 2.0]]).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        super().__init__(() if data is None else data)
+        self.requires_grad_(requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.array, self.tracked)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        memo[id(self)] = copy = type(self)(self.array.copy(), self.tracked)
+        return copy
+
+
+class UninitializedParameter(Parameter):
+    """A parameter without a shape yet; a lazy layer calls `materialize` when it sees its first input.
+
+    >>> from tinygrad_cnn import nn
+    >>> weight = nn.UninitializedParameter()
+    >>> weight.materialize((2, 3))
+    >>> type(weight).__name__, weight.shape
+    ('Parameter', (2, 3))
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        super().__init__(np.empty(0, np.float32) if data is None else data, requires_grad)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Raises: there is none yet."""
+        raise ValueError("UninitializedParameter: it has no shape yet, call the model once on a batch of inputs")
+
+    def materialize(self, shape: tuple[int, ...], dtype: Any = None) -> None:
+        """Become a plain Parameter of `shape`, whose values are still to be set."""
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.array = np.empty(shape, dtype or self.array.dtype)
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+
+def blocked(tensor: Variable) -> str | None:
+    """Why the memory of `tensor` must not be written to now, in words that follow its name; None if it may be."""
+    array = tensor.array
+    if array.flags.writeable and array.base is None:
+        return None
+    if holder := locks.holder(array):
+        return f"is still needed by a live graph: {holder}; call backward first, or drop the loss"
+    return None if array.flags.writeable else "is a read-only array, expected one that can be written to"
+
+
+def zero_grad(tensor: Tensor, set_to_none: bool) -> None:
+    """Set a tensor's gradient to None, or else to zeros if it has one."""
+    if set_to_none:
+        tensor.grad = None
+    elif tensor.grad is not None:
+        tensor.grad = Tensor(np.zeros_like(tensor.grad.array))

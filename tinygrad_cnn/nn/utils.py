@@ -1,0 +1,96 @@
+"""Gradients clipped, and parameters as one long vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd import Variable
+from tinygrad_cnn.nn.parameter import blocked
+from tinygrad_cnn.tensor import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale the gradients so that their norm, all taken together, is at most `max_norm`; returns the norm before.
+
+    norm_type: 2, 1, any p, or inf for the greatest magnitude. error_if_nonfinite: raise where the norm is infinite or
+    NaN (otherwise the gradients become NaN or zero).
+
+    >>> import tinygrad_cnn as tg
+    >>> w = tg.nn.Parameter([3.0, 4.0])
+    >>> (w * w / 2).sum().backward()
+    >>> tg.nn.utils.clip_grad_norm_(w, 1.0), w.grad.array.round(3)
+    (tensor(5.), array([0.6, 0.8], dtype=float32))
+    """
+    tensors = _with_gradients(parameters)
+    if not tensors:
+        return Tensor(np.array(0.0, np.float32))
+    norms = [np.linalg.norm(_grad(p).ravel(), norm_type) for p in tensors]
+    total = np.linalg.norm(np.array(norms), norm_type)
+    if error_if_nonfinite and not np.isfinite(total):
+        raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number")
+    factor = min(max_norm / (float(total) + 1e-6), 1.0) if total == total else float("nan")
+    with np.errstate(invalid="ignore"):  # infinity times 0
+        for p in tensors:
+            _replace_grad(p, _grad(p) * _grad(p).dtype.type(factor))
+    return Tensor(np.asarray(total))
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Bring each element of the gradients into [-clip_value, clip_value]."""
+    for p in _with_gradients(parameters):
+        _replace_grad(p, _grad(p).clip(-clip_value, clip_value))
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of the parameters in one row; gradients flow through it.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nn.utils.parameters_to_vector([tg.ones(1, 2), tg.zeros(1)])
+    tensor([1., 1., 0.])
+    """
+    from tinygrad_cnn import ops
+
+    return ops.cat([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the elements of a vector into the parameters, in the order of `parameters_to_vector`."""
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"vector_to_parameters: vec is a {type(vec).__name__}, expected a Tensor")
+    targets = list(parameters)
+    total = sum(p.array.size for p in targets)
+    if vec.shape != (total,):
+        raise ValueError(f"vector_to_parameters: vec has shape {vec.shape}, the parameters have {total} elements")
+    for i, p in enumerate(targets):
+        if why := blocked(p):
+            raise RuntimeError(f"vector_to_parameters: parameter {i}, of shape {p.shape}, {why}")
+    start = 0
+    for p in targets:
+        p.array[...] = vec.array[start : start + p.array.size].reshape(p.shape)
+        start += p.array.size
+
+
+def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    tensors = [parameters] if isinstance(parameters, Variable) else list(parameters)
+    return [p for p in tensors if p.grad is not None and p.grad.array.size]
+
+
+def _grad(p: Tensor) -> np.ndarray[Any, Any]:
+    assert p.grad is not None
+    return p.grad.array
+
+
+def _replace_grad(p: Tensor, values: np.ndarray[Any, Any]) -> None:
+    """Write into the gradient; one that itself takes part in a graph is left to it, and a new one takes its place."""
+    assert p.grad is not None
+    if p.grad.tracked or blocked(p.grad):
+        p.grad = Tensor(values)
+    else:
+        p.grad.array[...] = values

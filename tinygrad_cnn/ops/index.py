@@ -1,0 +1,576 @@
+"""Ops that read and write elements by position: indexing, gather and scatter, rows of a table, sorting.
+
+Reading and writing are each other's gradient rules: `getitem` with `scatter_into`, `gather` with `scatter_add`,
+`index_select` with `index_add`. So gradients of every order come out right, also where a position occurs twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cnn.autograd import Array, Variable, broadcast_to, op
+from tinygrad_cnn.ops.elementwise import array_of, where
+
+__all__ = [
+    "argsort",
+    "embedding",
+    "gather",
+    "getitem",
+    "index_add",
+    "index_put",
+    "index_select",
+    "masked_select",
+    "nonzero",
+    "one_hot",
+    "scatter",
+    "scatter_add",
+    "sort",
+    "take_along_dim",
+    "topk",
+]
+
+
+class Sorted(NamedTuple):
+    """The elements in order, and the positions along the dimension that they came from."""
+
+    values: Any
+    indices: Any
+
+
+def axis_of(dim: int, ndim: int) -> int:
+    """The dimension `dim` counted from the front; an array without dimensions passes for one with one."""
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"dim is {dim}, expected {-n} to {n - 1}")
+    return dim % n
+
+
+# ---- indexing: x[index] ------------------------------------------------------------------------------------
+
+
+@op
+def getitem_op(input: Array, index: Any) -> Any:
+    """The elements of the input at a basic index (a view) or at an advanced one without integers (a copy)."""
+    return input[index]
+
+
+getitem_op.name = "getitem"
+
+
+@getitem_op.vjp("input")
+def getitem_grad(g: Array, index: Any, input_shape: tuple[int, ...]) -> Array:
+    return scatter_into(g, index=index, shape=input_shape)
+
+
+@op
+def scatter_into(input: Array, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with the input added at `index`, once for each time a position occurs: getitem's adjoint."""
+    out = np.zeros(shape, input.dtype)
+    if _is_basic(index):
+        out[index] = input
+    else:
+        positions = np.arange(out.size).reshape(shape)[index]
+        _add_at(out, positions, input)
+    return out
+
+
+@scatter_into.vjp("input")
+def scatter_into_grad(g: Array, index: Any) -> Array:
+    return getitem_op(g, index=index)
+
+
+def getitem(input: Array, index: Any) -> Any:
+    """`input[index]`, with everything that PyTorch allows as an index, and its rules.
+
+    Integers, slices, None, `...`, and integer or boolean arrays, lists and Tensors in any mix. A result of integers
+    and slices alone shares the input's memory. Integers are applied before arrays (NumPy has it otherwise).
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.arange(6).reshape(2, 3)
+    >>> tg.getitem(x, (slice(None), [2, 0]))
+    tensor([[2, 0],
+            [5, 3]])
+    """
+    if _is_basic(index):
+        return getitem_op(input, index=index)
+    basic, advanced = split_index(index, input.shape)
+    if basic is not None:
+        input = getitem_op(input, index=basic)
+    return getitem_op(input, index=advanced) if advanced is not None else input
+
+
+def index_put(input: Array, indices: Any, values: Array, accumulate: bool = False) -> Any:
+    """A copy of the input in which `input[indices] = values` was done, or `+=` with `accumulate`.
+
+    `values` broadcasts to the shape of `input[indices]`. With accumulate a position that occurs twice is added to
+    twice; without, one of its values stays.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.index_put(tg.zeros(3), 1, 5.0)
+    tensor([0., 5., 0.])
+    """
+    basic, advanced = split_index(indices, input.shape)
+    inner = input if basic is None else getitem_op(input, index=basic)
+    if advanced is None:
+        return _put(input, basic if basic is not None else (), values, accumulate)
+    changed = _put(inner, advanced, values, accumulate)
+    return changed if basic is None else put(input, changed, index=basic)
+
+
+def _put(input: Any, index: Any, values: Any, accumulate: bool) -> Any:
+    target = np.broadcast_to(np.False_, input.shape)[index].shape
+    shape = np.shape(values)
+    while len(shape) > len(target) and shape[0] == 1:
+        shape = shape[1:]
+    if shape != np.shape(values):
+        values = values.reshape(shape)
+    try:
+        values = broadcast_to(values, shape=target)
+    except ValueError:
+        raise ValueError(f"index_put: values are {shape}, the index selects {target}") from None
+    if accumulate:
+        return input + scatter_into(values, index=index, shape=input.shape)
+    return put(input, values, index=index)
+
+
+@op
+def put(input: Array, values: Array, index: Any) -> Any:
+    """A copy of the input whose elements at `index` are `values`, which have the shape of `input[index]`."""
+    out = input.copy()
+    out[index] = values
+    return out
+
+
+put.name = "index_put"
+
+
+@put.vjp("input")
+def put_grad_input(g: Array, index: Any) -> Array:
+    return put(g, 0.0, index=index)
+
+
+@put.vjp("values")
+def put_grad_values(g: Array, index: Any) -> Array:
+    return getitem_op(g, index=index)
+
+
+def split_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """An index as two that NumPy can apply one after the other: a basic one, then an advanced one.
+
+    Either is None where it would change nothing. Masks become positions, and arrays are copied, so that a later
+    change of theirs cannot reach a gradient.
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [_plain(item) for item in items]
+    consumed = sum(_consumes(item) for item in items)
+    if consumed > len(shape):
+        raise IndexError(f"getitem: the index has {consumed} dimensions, the input is {shape}")
+    dots = sum(item is Ellipsis for item in items)
+    if dots > 1:
+        raise IndexError(f"getitem: the index has {dots} times '...', expected one")
+    if not dots:
+        items.append(Ellipsis)
+    basic: list[Any] = []
+    advanced: list[Any] = []
+    d = 0  # the dimension of the input that the next item takes
+    for item in items:
+        if isinstance(item, np.ndarray) and item.dtype == bool:
+            _check_mask(item, shape[d : d + item.ndim])
+            basic += [slice(None)] * item.ndim if item.ndim else [None]
+            advanced += item.nonzero() if item.ndim else [np.flatnonzero(item)]
+        elif isinstance(item, np.ndarray):
+            basic.append(slice(None))
+            advanced.append(item)
+        elif item is Ellipsis:
+            basic += [slice(None)] * (len(shape) - consumed)
+            advanced += [slice(None)] * (len(shape) - consumed)
+            d += len(shape) - consumed
+        else:
+            basic.append(item)
+            advanced += [] if isinstance(item, int) else [slice(None)]
+        d += _consumes(item)
+    plain = all(item == slice(None) for item in basic)
+    return (
+        None if plain else tuple(basic),
+        tuple(advanced) if any(isinstance(item, np.ndarray) for item in advanced) else None,
+    )
+
+
+def _is_basic(index: Any) -> bool:
+    items = index if type(index) is tuple else (index,)
+    return all(type(item) in (int, slice) or item is None or item is Ellipsis for item in items)
+
+
+def _plain(item: Any) -> Any:
+    """One item of an index as an int, a slice, None, Ellipsis, or an array of positions or booleans."""
+    if item is None or item is Ellipsis or type(item) is int:
+        return item
+    if isinstance(item, slice):
+        return slice(*(None if v is None else int(v) for v in (item.start, item.stop, item.step)))
+    array = np.array(array_of(item))  # a copy
+    if array.size == 0 and array.dtype.kind == "f" and not isinstance(item, Variable | np.ndarray):
+        array = array.astype(np.int64)  # an empty list
+    if array.dtype.kind == "i":
+        return array if array.ndim else int(array)
+    if array.dtype != bool:
+        hint = "; .bool() makes it a mask, .long() positions" if array.dtype == np.uint8 else ""
+        raise IndexError(f"getitem: an index is {array.dtype}, expected integers or booleans{hint}")
+    return array
+
+
+def _consumes(item: Any) -> int:
+    """How many dimensions of the input one item of an index takes."""
+    if isinstance(item, np.ndarray):
+        return item.ndim if item.dtype == bool else 1
+    return 0 if item is None or item is Ellipsis else 1
+
+
+def _check_mask(mask: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
+    if mask.shape != shape:
+        raise IndexError(f"getitem: the mask is {mask.shape}, the dimensions that it selects from are {shape}")
+
+
+def _add_at(out: np.ndarray[Any, Any], positions: np.ndarray[Any, Any], values: Any) -> None:
+    """Add the values to the contiguous `out` at flat positions; one that occurs twice is added to twice."""
+    # np.add.at is fast only for flat arrays of one dtype.
+    flat = np.broadcast_to(values, positions.shape).ravel().astype(out.dtype, copy=False)
+    np.add.at(out.reshape(-1), positions.ravel(), flat)
+
+
+# ---- gather and scatter ------------------------------------------------------------------------------------
+
+
+@op
+def gather(input: Array, dim: int, index: Array) -> Any:
+    """The elements of the input at positions `index` along `dim`: out[i][j] = input[index[i][j]][j] for dim 0.
+
+    `index` (integers) has as many dimensions as the input, and reaches no further in those other than `dim`.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
+    tensor([[2.],
+            [3.]])
+    """
+    return input.reshape(-1)[_positions(input.shape, dim, index)]
+
+
+@gather.vjp("input")
+def gather_grad(g: Array, dim: int, index: Array, input_shape: tuple[int, ...]) -> Array:
+    return scatter_add(np.zeros(input_shape, g.dtype), dim, index, g)
+
+
+@op
+def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Any:
+    """The input plus `src` at positions `index` along `dim`: out[index[i][j]][j] += src[i][j] for dim 0.
+
+    Only the part of `src` that `index` covers is used.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.scatter_add(tg.zeros(3), 0, tg.tensor([1, 1, 2]), tg.tensor([1.0, 2.0, 3.0]))
+    tensor([0., 3., 3.])
+    """
+    out = input.copy()
+    positions = _positions(out.shape, dim, index)
+    _add_at(out, positions, src[_corner(index.shape, src.shape)])
+    return out
+
+
+@scatter_add.vjp("input")
+def scatter_add_grad_input(g: Array) -> Array:
+    return g
+
+
+@scatter_add.vjp("src")
+def scatter_add_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int, ...]) -> Array:
+    return _in_corner(gather(g, dim, index), src_shape)
+
+
+@op
+def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
+    """The input with `src` (an array, or one number) written at positions `index` along `dim`.
+
+    Where a position occurs twice, one of its values stays; the gradient is right only if there are none such.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
+    tensor([6., 0., 5.])
+    """
+    out = input.copy()
+    positions = _positions(out.shape, dim, index)
+    out.reshape(-1)[positions] = src[_corner(index.shape, src.shape)] if np.ndim(src) else src
+    return out
+
+
+@scatter.vjp("input")
+def scatter_grad_input(g: Array, dim: int, index: Array) -> Array:
+    return scatter(g, dim, index, 0.0)
+
+
+@scatter.vjp("src")
+def scatter_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int, ...]) -> Array:
+    return _in_corner(gather(g, dim, index), src_shape)
+
+
+def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The flat positions, in an array of `shape`, of the elements that gather takes."""
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"index is {index.dtype}, expected integers")
+    if max(index.ndim, 1) != max(len(shape), 1):
+        raise ValueError(f"index has {index.ndim} dimensions {index.shape}, the input {len(shape)} {shape}")
+    dim = axis_of(dim, len(shape))
+    shape = shape or (1,)
+    _check_range(index, shape[dim])
+    if not index.ndim:
+        return index
+    positions = np.zeros((1,) * index.ndim, np.int64)
+    for d, n in enumerate(index.shape):
+        if d == dim:
+            step = index
+        elif n > shape[d] and index.size:
+            raise ValueError(f"index is {index.shape}, the input {shape}: dimension {d} expects at most {shape[d]}")
+        else:
+            step = np.arange(n).reshape((-1,) + (1,) * (index.ndim - d - 1))
+        positions = positions + step * math.prod(shape[d + 1 :])
+    return positions
+
+
+def _check_range(index: np.ndarray[Any, Any], n: int) -> None:
+    if index.size and (index.min() < 0 or index.max() >= n):
+        wrong = index[(index < 0) | (index >= n)].flat[0]
+        raise IndexError(f"an index is {wrong}, expected 0 to {n - 1}")
+
+
+def _corner(small: tuple[int, ...], large: tuple[int, ...]) -> tuple[slice, ...]:
+    """The index of the part of an array of shape `large` that has shape `small` and begins where it begins."""
+    if len(small) != len(large) or any(s > n for s, n in zip(small, large, strict=True)):
+        raise ValueError(f"src is {large}, index is {small}: expected src to be at least as large")
+    return tuple(slice(n) for n in small)
+
+
+def _in_corner(g: Array, shape: tuple[int, ...]) -> Array:
+    return g if g.shape == shape else scatter_into(g, index=_corner(g.shape, shape), shape=shape)
+
+
+def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Any:
+    """The elements at positions `indices` along `dim`; the other dimensions broadcast. None: of the flat input.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([[3.0, 1.0, 2.0]])
+    >>> tg.take_along_dim(x, tg.argsort(x, dim=1), dim=1)
+    tensor([[1., 2., 3.]])
+    """
+    if dim is None:
+        return gather(input.reshape((-1,)), 0, indices.reshape((-1,)))
+    if input.ndim != indices.ndim:
+        raise ValueError(
+            f"take_along_dim: indices are {indices.shape}, the input {input.shape}: expected as many dimensions"
+        )
+    d = axis_of(dim, input.ndim)
+    common = list(np.broadcast_shapes(_without(input.shape, d), _without(indices.shape, d)))
+    shape = (*common[:d], input.shape[d], *common[d + 1 :])
+    target = (*common[:d], indices.shape[d], *common[d + 1 :])
+    return gather(broadcast_to(input, shape=shape), d, broadcast_to(indices, shape=target))
+
+
+def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    return (*shape[:dim], 1, *shape[dim + 1 :])
+
+
+def masked_select(input: Array, mask: Array) -> Any:
+    """The elements where `mask` is true, as a one-dimensional tensor; the two broadcast.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([1.0, -2.0, 3.0])
+    >>> tg.masked_select(x, x > 0)
+    tensor([1., 3.])
+    """
+    if mask.dtype != bool:
+        raise TypeError(f"masked_select: mask is {mask.dtype}, expected bool")
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    return getitem(broadcast_to(input, shape=shape), np.broadcast_to(array_of(mask), shape))
+
+
+# ---- slices along one dimension, rows of a table -----------------------------------------------------------
+
+
+@op
+def index_select(input: Array, dim: int, index: Array) -> Any:
+    """The slices at positions `index` (n,) along `dim`, which gets length n.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.index_select(tg.tensor([[1.0, 2.0, 3.0]]), 1, tg.tensor([2, 0]))
+    tensor([[3., 1.]])
+    """
+    dim = axis_of(dim, input.ndim)
+    _check_rows(index)
+    _check_range(index, input.shape[dim] if input.ndim else 1)
+    return np.take(input, index.reshape(-1) if input.ndim else index.reshape(()), axis=dim if input.ndim else None)
+
+
+@index_select.vjp("input")
+def index_select_grad(g: Array, dim: int, index: Array, input_shape: tuple[int, ...]) -> Array:
+    return index_add(np.zeros(input_shape, g.dtype), dim, index, g)
+
+
+@op
+def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: float = 1) -> Any:
+    """The input plus alpha · source, whose slices along `dim` are added at the positions `index` (n,).
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.index_add(tg.zeros(3), 0, tg.tensor([1, 1]), tg.tensor([1.0, 2.0]))
+    tensor([0., 3., 0.])
+    """
+    dim = axis_of(dim, input.ndim)
+    _check_rows(index)
+    shape = input.shape or (1,)
+    rows = source.reshape(source.shape or (1,))
+    _check_range(index, shape[dim])
+    if rows.shape != (*shape[:dim], index.size, *shape[dim + 1 :]):
+        wanted = (*shape[:dim], index.size, *shape[dim + 1 :])
+        raise ValueError(f"source is {source.shape}, expected {wanted}: {index.size} slices of the input {shape}")
+    out = input.copy()
+    before, after = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
+    starts = np.arange(before).reshape(-1, 1, 1) * (shape[dim] * after)
+    positions = starts + index.reshape(1, -1, 1) * after + np.arange(after)  # (before, n, after)
+    rows = rows.reshape(positions.shape)
+    _add_at(out, positions, rows if alpha == 1 else rows * alpha)
+    return out
+
+
+@index_add.vjp("input")
+def index_add_grad_input(g: Array) -> Array:
+    return g
+
+
+@index_add.vjp("source")
+def index_add_grad_source(g: Array, dim: int, index: Array, alpha: float, source_shape: tuple[int, ...]) -> Array:
+    rows = index_select(g, dim, index).reshape(source_shape)
+    return rows if alpha == 1 else rows * alpha
+
+
+def _check_rows(index: np.ndarray[Any, Any]) -> None:
+    if index.dtype.kind not in "iu" or index.ndim > 1:
+        raise ValueError(f"index is {index.dtype} {index.shape}, expected integers in one dimension")
+
+
+@op
+def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Any:
+    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features).
+
+    The row `padding_idx` gets no gradient.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.embedding(tg.tensor([1, 1, 0]), tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+    if input.dtype.kind not in "iu":
+        raise TypeError(f"input is {input.dtype}, expected integers")
+    if weight.ndim != 2:
+        raise ValueError(f"weight is {weight.shape}, expected (rows, features)")
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise ValueError(f"padding_idx is {padding_idx}, weight has {len(weight)} rows")
+    _check_range(input, len(weight))
+    return weight[input]
+
+
+@embedding.vjp("weight")
+def embedding_grad(g: Array, input: Array, weight_shape: tuple[int, ...], padding_idx: int | None) -> Array:
+    index = array_of(input).reshape(-1)
+    rows = g.reshape((index.size, weight_shape[1]))
+    if padding_idx is not None:
+        rows = where((index != padding_idx % weight_shape[0])[:, None], rows, 0.0)
+    return index_add(np.zeros(weight_shape, g.dtype), 0, index, rows)
+
+
+@op(differentiable=False)
+def one_hot(tensor: Array, num_classes: int = -1) -> Any:
+    """Integers (*) as int64 vectors (*, num_classes) with a 1 at the integer's place; -1: as many as are needed.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.one_hot(tg.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if tensor.dtype.kind not in "iu":
+        raise TypeError(f"the input is {tensor.dtype}, expected integers")
+    if num_classes == -1:
+        if not tensor.size:
+            raise ValueError("the input is empty, expected num_classes to be given")
+        num_classes = int(tensor.max()) + 1
+    _check_range(tensor, num_classes)
+    return (tensor[..., None] == np.arange(num_classes)).astype(np.int64)
+
+
+# ---- positions and order -----------------------------------------------------------------------------------
+
+
+@op(differentiable=False)
+def argwhere(input: Array) -> Any:
+    """The positions of the elements that are not zero, one a row: (count, ndim)."""
+    return np.argwhere(input).astype(np.int64)
+
+
+argwhere.name = "nonzero"
+
+
+def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not zero: (count, ndim), or a tuple with one (count,) a dimension.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nonzero(tg.tensor([0.0, 5.0, 6.0]))
+    tensor([[1],
+            [2]])
+    """
+    rows = argwhere(input if input.ndim or not as_tuple else input.reshape((1,)))
+    return tuple(rows[:, d] for d in range(rows.shape[1])) if as_tuple else rows
+
+
+@op(differentiable=False)
+def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The positions along `dim` that put the elements in order; NaN counts as the largest. Always stable.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.argsort(tg.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
+    dim = axis_of(dim, input.ndim)
+    if not input.ndim:
+        return np.zeros((), np.int64)
+    if not descending:
+        return np.argsort(input, axis=dim, kind="stable").astype(np.int64, copy=False)
+    # Turned round twice, so that equal elements keep their order.
+    order = np.argsort(np.flip(input, dim), axis=dim, kind="stable")
+    return input.shape[dim] - 1 - np.flip(order, dim).astype(np.int64, copy=False)
+
+
+def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Sorted:
+    """The elements in order along `dim`, as (values, indices). Equal elements keep their order.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.sort(tg.tensor([3.0, 1.0, 2.0])).values
+    tensor([1., 2., 3.])
+    """
+    indices = argsort(input, dim, descending, stable)
+    return Sorted(gather(input, dim, indices), indices)
+
+
+def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
+    """The k largest (or smallest) elements along `dim`, the most extreme first, as (values, indices).
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.topk(tg.tensor([3.0, 1.0, 2.0]), 2).indices
+    tensor([0, 2])
+    """
+    d = axis_of(dim, input.ndim)
+    n = input.shape[d] if input.ndim else 1
+    if not 0 <= k <= n:
+        raise ValueError(f"topk: k is {k}, dimension {dim} has {n} elements")
+    indices = argsort(input, d, largest)
+    if input.ndim:
+        indices = getitem_op(indices, index=(slice(None),) * d + (slice(k),))
+    return Sorted(gather(input, d, indices), indices)

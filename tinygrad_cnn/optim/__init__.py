@@ -1,0 +1,13 @@
+"""Optimizers, which change parameters by their gradients, and schedulers of their learning rates."""
+
+from __future__ import annotations
+
+from tinygrad_cnn.optim import lr_scheduler
+from tinygrad_cnn.optim.adadelta import Adadelta
+from tinygrad_cnn.optim.adagrad import Adagrad
+from tinygrad_cnn.optim.adam import Adam, AdamW
+from tinygrad_cnn.optim.optimizer import Optimizer
+from tinygrad_cnn.optim.rmsprop import RMSprop
+from tinygrad_cnn.optim.sgd import SGD
+
+__all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "SGD", "lr_scheduler"]

@@ -1,0 +1,64 @@
+"""Where pictures are drawn: matplotlib is imported here, on first use, and nowhere shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "VERMILION", "as_array", "one_axes", "tile", "tiles"]
+
+BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's; told apart by colour-blind people, and in grey
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """The numbers of a Tensor, an array or a sequence."""
+    return np.asarray(getattr(values, "array", values))
+
+
+def one_axes(axes: Axes | None, width: float, height: float) -> Axes:
+    """The given axes, or new ones on a figure of this size in inches."""
+    if axes is not None:
+        return axes
+    return new_figure(width, height).subplots()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches that pyplot knows, so that `plt.show()` and notebooks show it."""
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=(width, height), layout="constrained")
+
+
+def tiles(figure: Figure | None, count: int, columns: int, size: float = 1.3, caption: float = 0.3) -> list[Axes]:
+    """`count` small axes without ticks in rows of `columns`, each `size` inches wide, with room for a caption."""
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))
+    if figure is None:
+        figure = new_figure(columns * size, rows * (size + caption) + 0.4)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    flat = list(grid.ravel())
+    for axes in flat:
+        axes.set_axis_off()
+    return flat[:count]
+
+
+def tile(axes: Axes, image: NDArray[Any], title: str = "", *, signed: bool = False, colour: str = "black") -> None:
+    """Draw one picture, (H, W) or (C, H, W) with 1 or 3 channels; `signed` ones in two colours around zero."""
+    if image.ndim == 3:
+        image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)  # (C, H, W) -> (H, W, C)
+    if signed:
+        reach = float(np.abs(image).max()) or 1.0
+        axes.imshow(image, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    elif image.ndim == 3:
+        low, high = float(image.min()), float(image.max())
+        axes.imshow((image - low) / ((high - low) or 1.0))
+    else:
+        axes.imshow(image, cmap="gray")
+    if title:
+        axes.set_title(title, fontsize=9, color=colour)

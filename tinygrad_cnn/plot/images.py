@@ -1,0 +1,99 @@
+"""Pictures of pictures: samples with predictions, filters, feature maps, and the convolution refresher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.plot.canvas import BLUE, VERMILION, as_array, tile, tiles
+from tinygrad_cnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["KERNELS", "feature_maps", "filters", "refresher", "samples"]
+
+KERNELS = {
+    "sharpen": ((0, -1, 0), (-1, 5, -1), (0, -1, 0)),
+    "horizontal edges": ((-1, -1, -1), (0, 0, 0), (1, 1, 1)),
+    "vertical edges": ((-1, 0, 1), (-1, 0, 1), (-1, 0, 1)),
+}
+
+
+def samples(
+    images: Any,
+    labels: Any,
+    predictions: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    confidence: Any = None,
+    columns: int = 5,
+    figure: Figure | None = None,
+) -> list[Axes]:
+    """Images (N, C, H, W) with what was predicted for each; wrong ones say what would have been right.
+
+    labels, predictions: (N,) class numbers. classes: their names. confidence: (N,) probabilities of the predictions.
+    """
+    pictures, right, guessed = as_array(images), as_array(labels), as_array(predictions)
+    names = [str(i) for i in range(int(max(right.max(), guessed.max())) + 1)] if classes is None else list(classes)
+    panels = tiles(figure, len(pictures), columns, caption=0.45)
+    for i, axes in enumerate(panels):
+        good = right[i] == guessed[i]
+        title = names[guessed[i]]
+        if confidence is not None:
+            title += f"  {100 * float(as_array(confidence)[i]):.0f} %"
+        title += "" if good else f"\n(is {names[right[i]]})"
+        tile(axes, pictures[i], title, colour=BLUE if good else VERMILION)
+    return panels
+
+
+def filters(weight: Any, *, columns: int = 8, most: int = 64, figure: Figure | None = None) -> list[Axes]:
+    """The filters of a convolution, weight (O, C, KH, KW): red is positive, blue negative, white zero.
+
+    Each input channel of each filter is a tile; the first `most` are shown.
+    """
+    kernels = as_array(weight)
+    channels = kernels.shape[1]
+    flat = kernels.reshape(-1, *kernels.shape[2:])[:most]  # (O, C, KH, KW) -> (O * C, KH, KW)
+    panels = tiles(figure, len(flat), columns, size=1.1)
+    for i, axes in enumerate(panels):
+        title = f"filter {i + 1}" if channels == 1 else f"{i // channels + 1}, channel {i % channels + 1}"
+        tile(axes, flat[i], title, signed=True)
+    return panels
+
+
+def feature_maps(
+    image: Any, maps: Any, *, columns: int = 7, most: int = 32, figure: Figure | None = None
+) -> list[Axes]:
+    """An image (C, H, W), and what each filter makes of it, maps (F, H, W): one tile for each, the image first."""
+    pictures = as_array(maps)[:most]
+    panels = tiles(figure, len(pictures) + 1, columns, size=1.2)
+    tile(panels[0], as_array(image), "input")
+    for i, axes in enumerate(panels[1:]):
+        tile(axes, pictures[i], f"filter {i + 1}", signed=True)
+    return panels
+
+
+def refresher(image: Any, *, figure: Figure | None = None) -> list[Axes]:
+    """What a convolution is: one image (H, W) or (1, H, W) under three classical 3x3 filters, by the op conv2d.
+
+    >>> import numpy as np
+    >>> [axes.get_title() for axes in refresher(np.eye(8))]
+    ['input', 'sharpen', 'horizontal edges', 'vertical edges']
+    """
+    from tinygrad_cnn.nn.functional import conv2d
+
+    picture = as_array(image).astype(np.float32)
+    picture = picture.reshape(1, 1, *picture.shape[-2:])  # (H, W) or (1, H, W) -> (1, 1, H, W)
+    weight = np.array(list(KERNELS.values()), np.float32)[:, None]  # (3, 3, 3) -> (3, 1, 3, 3)
+    with no_grad():
+        results = as_array(conv2d(Tensor(picture), Tensor(weight)))[0]
+    panels = tiles(figure, 1 + len(KERNELS), 1 + len(KERNELS), size=1.6)
+    tile(panels[0], picture[0], "input")
+    for axes, result, name in zip(panels[1:], results, KERNELS, strict=True):
+        tile(axes, result, name)
+    return panels

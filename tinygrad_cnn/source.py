@@ -1,0 +1,47 @@
+"""The user's line: the innermost line of code, outside the engine, that led to an op.
+
+Taking it costs a few frame look-ups, so it is always on; only a code object and an instruction offset are kept.
+The line number and the text are worked out when somebody wants to read them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+# The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
+_ENGINE = ("autograd.py", "tensor.py", "creation.py", "func.py", "ops" + os.sep, "nn" + os.sep, "numpy_api.py")
+_is_engine: dict[CodeType, bool] = {}
+
+
+def user_line() -> tuple[CodeType, int]:
+    """The code object and the instruction offset of the innermost frame outside the engine."""
+    frame = sys._getframe(1)
+    while True:
+        code = frame.f_code
+        inside = _is_engine.get(code)
+        if inside is None:
+            name = code.co_filename
+            inside = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
+            _is_engine[code] = inside
+        if not inside or frame.f_back is None:
+            return code, frame.f_lasti
+        frame = frame.f_back
+
+
+def line_number(code: CodeType, instruction: int) -> int:
+    """The line of the source file at which the instruction at an offset stands."""
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def describe(code: CodeType, instruction: int, path: str = "") -> str:
+    """`model.py:31`, and `, in block1.conv2` where a module path is known."""
+    name = code.co_filename
+    here = os.getcwd() + os.sep
+    where = f"{name.removeprefix(here)}:{line_number(code, instruction)}"
+    return f"{where}, in {path}" if path else where

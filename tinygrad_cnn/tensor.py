@@ -1,0 +1,715 @@
+"""Tensor: an array that remembers how it was made. Its operators and most of its methods are the ops themselves."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinygrad_cnn import autograd, locks, ops, random
+from tinygrad_cnn.autograd import Node, Variable, is_grad_enabled, wrap
+from tinygrad_cnn.dtypes import dtype_of
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.random import Generator
+
+__all__ = ["Handle", "Tensor", "check_device", "device"]
+
+# Some methods below carry these names, so annotations inside the class need others.
+_Bool, _Float, _Int = bool, float, int
+
+class device(str):  # noqa: N801 - PyTorch's name
+    """Where tensors live: "cpu", the only device."""
+
+    __slots__ = ()
+
+    def __new__(cls, type: str = "cpu") -> device:  # noqa: A002 - PyTorch's name
+        check_device("device", type)
+        return super().__new__(cls, "cpu")
+
+    @property
+    def type(self) -> str:
+        """The kind of the device: "cpu"."""
+        return "cpu"
+
+    def __repr__(self) -> str:
+        return "device(type='cpu')"
+
+
+def check_device(name: str, device: Any) -> None:
+    """Raise unless `device` is None or the CPU."""
+    if device is not None and str(device) not in ("cpu", "cpu:0"):
+        raise ValueError(f"{name}: device is {str(device)!r}, but only 'cpu' exists here: this framework runs on the CPU")
+
+
+def _swapped(function: Callable[..., Tensor], name: str) -> Callable[[Tensor, Any], Tensor]:
+    """The reflected operator: `2 - t` is `sub(2, t)`."""
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        return function(other, self)
+
+    method.__name__ = name
+    return method
+
+
+def _unpacked(lengths: tuple[Any, ...]) -> Any:
+    """`x.view(2, 3)` and `x.view((2, 3))` are the same."""
+    return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], (tuple, list)) else lengths
+
+
+def _float_format(array: np.ndarray[Any, Any]) -> Callable[[Any], str]:
+    """How floats are printed: as PyTorch does, whole numbers without decimals, others with four, or scientific."""
+    sizes = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))
+    if not (sizes % 1).any() and (not sizes.size or sizes.max() < 1e8):
+        spec = ".0f"
+    elif sizes.max() / sizes.min() > 1000 or sizes.max() >= 1e8 or sizes.min() < 1e-4:
+        spec = ".4e"
+    else:
+        spec = ".4f"
+
+    def text(x: Any) -> str:
+        return f"{x:{spec}}." if spec == ".0f" and np.isfinite(x) else f"{x:{spec}}"
+
+    width = max((len(text(x)) for x in array.ravel()), default=0) if array.size <= 1000 else 0
+    return lambda x: text(x).rjust(width)
+
+
+def _plain_index(index: Any) -> Any:
+    """An index with the Tensors in it as arrays."""
+    if isinstance(index, tuple):
+        return tuple(_plain_index(i) for i in index)
+    return index.array if isinstance(index, Variable) else index
+
+
+class Handle:
+    """What registering a hook returns: `remove()` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks = hooks
+        self.key = max(hooks, default=-1) + 1
+        hooks[self.key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self.hooks.pop(self.key, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+class Tensor(Variable):
+    """An n-dimensional array of numbers that can take part in a graph, with PyTorch's methods.
+
+    `array` is the ndarray itself. `Tensor(data)` wraps an ndarray without a copy; use `tensor(data)` for all else.
+    """
+
+    __slots__ = ()
+    __hash__ = Variable.__hash__
+
+    def __init__(self, data: Any = ()) -> None:
+        array = data.array if isinstance(data, Variable) else data
+        self.array = array if isinstance(array, np.ndarray) else np.array(array, np.float32)
+        self.tracked = False
+        self.node = None
+        self.grad = None
+        self.hooks = None
+
+    # ---- what it is ----
+
+    @property
+    def requires_grad(self) -> _Bool:
+        """Whether gradients flow to this tensor."""
+        return self.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, value: _Bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded call that made this tensor, None for a leaf."""
+        return self.node
+
+    @property
+    def is_leaf(self) -> _Bool:
+        """Whether no recorded op made it."""
+        return self.node is None
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, cut off from the graph."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array = value.array
+
+    @property
+    def ndim(self) -> _Int:
+        """The number of dimensions."""
+        return self.array.ndim
+
+    @property
+    def device(self) -> device:
+        """Always the CPU."""
+        return device("cpu")
+
+    @property
+    def itemsize(self) -> _Int:
+        """The bytes of one element."""
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> _Int:
+        """The bytes of all elements."""
+        return self.array.nbytes
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The dimensions in reverse order."""
+        return ops.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The last two dimensions swapped."""
+        return ops.transpose(self, -2, -1)
+
+    def size(self, dim: _Int | None = None) -> Any:
+        """The shape, or the length of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> _Int:
+        """The number of dimensions."""
+        return self.array.ndim
+
+    def numel(self) -> _Int:
+        """The number of elements."""
+        return self.array.size
+
+    def element_size(self) -> _Int:
+        """The bytes of one element."""
+        return self.array.itemsize
+
+    def is_floating_point(self) -> _Bool:
+        """Whether the elements are floats."""
+        return self.dtype.kind == "f"
+
+    def is_contiguous(self) -> _Bool:
+        """Whether the elements stand in memory in order, without gaps."""
+        return self.array.flags.c_contiguous
+
+    def __len__(self) -> _Int:
+        if not self.ndim:
+            raise TypeError("len: a tensor without dimensions has no length")
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iter: a tensor without dimensions cannot be iterated over")
+        return (self[i] for i in range(len(self.array)))
+
+    def __contains__(self, value: Any) -> _Bool:
+        return bool((self.array == getattr(value, "array", value)).any())
+
+    # ---- out of it ----
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self.array.size != 1:
+            raise ValueError(f"item: the tensor has shape {self.shape}, expected one element")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self.array.tolist()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The ndarray itself, sharing memory; a tensor that requires grad must be detached first."""
+        if self.tracked:
+            raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        return array.astype(dtype) if dtype is not None or copy else array
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from tinygrad_cnn import numpy_api
+
+        return numpy_api.apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from tinygrad_cnn import numpy_api
+
+        return numpy_api.apply_function(func, args, kwargs)
+
+    def __bool__(self) -> _Bool:
+        if self.array.size != 1:
+            raise ValueError(f"bool: the tensor has shape {self.shape}; use all() or any()")
+        return bool(self.array.item())
+
+    def __float__(self) -> _Float:
+        return float(self.item())
+
+    def __int__(self) -> _Int:
+        return int(self.item())
+
+    def __index__(self) -> _Int:
+        if self.dtype.kind not in "iub":
+            raise TypeError(f"index: the tensor holds {self.dtype}, expected integers")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __repr__(self) -> str:
+        formats: Any = {"float_kind": _float_format(self.array)} if self.dtype.kind == "f" else None
+        text = np.array2string(self.array, separator=", ", prefix="tensor(", formatter=formats)
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            text += f", dtype={self.dtype}"
+        if self.node is not None:
+            text += f", grad_fn=<{self.node.op.name}>"
+        elif self.tracked:
+            text += ", requires_grad=True"
+        return f"tensor({text})"
+
+    def __deepcopy__(self, memo: dict[_Int, Any]) -> Tensor:
+        if self.node is not None:
+            raise ValueError("deepcopy: only leaves can be copied deeply; use detach() first")
+        new = memo[id(self)] = type(self).__new__(type(self))
+        new.__setstate__((self.array.copy(), self.tracked))
+        return new
+
+    def __reduce__(self) -> Any:
+        if self.node is not None:
+            raise ValueError("pickle: only leaves can be pickled; use detach() first")
+        return (type(self).__new__, (type(self),), (self.array, self.tracked))
+
+    def __setstate__(self, state: Any) -> None:
+        Tensor.__init__(self, state[0])
+        self.tracked = state[1]
+
+    # ---- into other types ----
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
+        """The same values in another dtype: `x.to(tg.float64)`, `x.to("cpu")`, `x.to(other)`."""
+        for x in args:
+            if isinstance(x, Tensor):
+                dtype = x.dtype
+            elif isinstance(x, str) and x.split(":")[0] in ("cpu", "cuda", "mps", "xpu", "meta"):
+                device = x
+            elif not isinstance(x, bool):
+                dtype = x
+        check_device("to", device)
+        if dtype is None or dtype_of(dtype) == self.dtype:
+            return self
+        return ops.cast(self, dtype_of(dtype))
+
+    def type(self, dtype: Any) -> Tensor:
+        """The same values in another dtype."""
+        return self.to(dtype)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The same values in the dtype of `other`."""
+        return self.to(other.dtype)
+
+    def half(self) -> Tensor:
+        """As float16."""
+        return self.to(np.float16)
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return self.to(np.float64)
+
+    def long(self) -> Tensor:
+        """As int64."""
+        return self.to(np.int64)
+
+    def short(self) -> Tensor:
+        """As int16."""
+        return self.to(np.int16)
+
+    def byte(self) -> Tensor:
+        """As uint8."""
+        return self.to(np.uint8)
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return self.to(np.float32)
+
+    def int(self) -> Tensor:
+        """As int32."""
+        return self.to(np.int32)
+
+    def bool(self) -> Tensor:
+        """As booleans."""
+        return self.to(np.bool_)
+
+    def cpu(self) -> Tensor:
+        """The tensor itself: it is on the CPU already."""
+        return self
+
+    def contiguous(self) -> Tensor:
+        """The tensor itself, or a copy in order where its memory is not."""
+        return self if self.array.flags.c_contiguous else ops.clone(self)
+
+    def cuda(self, *_: Any) -> NoReturn:
+        """There is none."""
+        raise RuntimeError("cuda: there is no CUDA here; this framework runs on the CPU, and .cpu() or .to('cpu') do nothing")
+
+    # ---- gradients ----
+
+    def backward(
+        self, gradient: Any = None, retain_graph: _Bool | None = None, create_graph: _Bool = False, inputs: Any = None
+    ) -> None:
+        """Add the gradient of this tensor to the `.grad` of each leaf that it depends on.
+
+        gradient: the gradient that comes in, of this tensor's shape; it may be left out where there is one element.
+        """
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def requires_grad_(self, requires_grad: _Bool = True) -> Tensor:
+        """Switch on or off that gradients flow to this leaf; only floats can."""
+        if requires_grad and self.dtype.kind != "f":
+            raise TypeError(f"requires_grad_: only floats can require grad, this tensor holds {self.dtype}")
+        if not requires_grad and self.node is not None:
+            raise ValueError("requires_grad_: this tensor is the result of an op; use detach() to cut it off")
+        self.tracked = requires_grad or self.node is not None
+        return self
+
+    def detach(self) -> Tensor:
+        """The same memory as a tensor of its own that no graph knows."""
+        return wrap(self.array)
+
+    def detach_(self) -> Tensor:
+        """Cut this very tensor off from its graph."""
+        self.node = None
+        self.tracked = False
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Call `hook` with this tensor's gradient whenever backward has it; what it returns, if anything, replaces it."""
+        if not self.tracked:
+            raise ValueError("register_hook: this tensor does not require grad, so no gradient will come")
+        edge = self.edge
+        if edge.hooks is None:
+            edge.hooks = {}
+        return Handle(edge.hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Fill `.grad` of this result of an op too, when backward passes it."""
+        if self.node is None:
+            return
+        target = weakref.ref(self)
+
+        def keep(g: Tensor) -> None:
+            tensor = target()
+            if tensor is not None:
+                tensor.grad = g if tensor.grad is None else tensor.grad + g
+
+        self.register_hook(keep)
+
+    # ---- in place ----
+
+    def _assign(self, name: str, out: Any, functional: str) -> Tensor:
+        """Make `out` the values of this tensor. While a graph needs them, that raises, and names the functional form.
+
+        A result that is to be recorded gives the tensor a new node; its memory must then be its own.
+        """
+        out = out if isinstance(out, Variable) else wrap(np.asarray(out))
+        if out.shape != self.shape:
+            raise ValueError(f"{name}: the result has shape {out.shape}, the tensor {self.shape}")
+        if not np.can_cast(out.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"{name}: the result is {out.dtype}, which does not go into a tensor of {self.dtype}")
+        if (holder := locks.holder(self.array)) is not None:
+            raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
+        if not out.tracked and not (self.tracked and is_grad_enabled()):
+            np.copyto(self.array, out.array, casting="same_kind")
+            return self
+        if self.tracked and self.node is None:
+            raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
+        if self.array.base is not None or sys.getrefcount(self.array) > 2:
+            raise RuntimeError(f"{name}: this tensor shares its memory, and a gradient is to be recorded; use {functional}")
+        out = out if out.dtype == self.dtype else ops.cast(out, self.dtype)
+        self.array, self.node, self.tracked = out.array, out.node, out.tracked
+        return self
+
+    def _before(self) -> Tensor:
+        """The tensor as it is now, for an op whose result will take its place."""
+        return wrap(self.array, self.node) if self.node is not None or not self.tracked else self
+
+    def add_(self, other: Any, *, alpha: _Float = 1) -> Tensor:
+        """Add alpha · other in place."""
+        return self._assign("add_", ops.add(self._before(), other, alpha=alpha), "x.add(other)")
+
+    def sub_(self, other: Any, *, alpha: _Float = 1) -> Tensor:
+        """Subtract alpha · other in place."""
+        return self._assign("sub_", ops.sub(self._before(), other, alpha=alpha), "x.sub(other)")
+
+    def mul_(self, other: Any) -> Tensor:
+        """Multiply by `other` in place."""
+        return self._assign("mul_", ops.mul(self._before(), other), "x.mul(other)")
+
+    def div_(self, other: Any) -> Tensor:
+        """Divide by `other` in place."""
+        return self._assign("div_", ops.div(self._before(), other), "x.div(other)")
+
+    def pow_(self, exponent: Any) -> Tensor:
+        """Raise to a power in place."""
+        return self._assign("pow_", ops.pow(self._before(), exponent), "x.pow(exponent)")
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        """Clamp in place."""
+        return self._assign("clamp_", ops.clamp(self._before(), min, max), "x.clamp(min, max)")
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self.fill_(0)
+
+    def fill_(self, value: Any) -> Tensor:
+        """Set every element to `value`."""
+        return self._assign("fill_", np.full(self.shape, value, self.dtype), "full_like(x, value)")
+
+    def copy_(self, other: Any) -> Tensor:
+        """Take over the values of `other`, which broadcasts to this shape."""
+        source = other if isinstance(other, Variable) else wrap(np.asarray(other))
+        values = ops.cast(ops.broadcast_to(source, self.shape), self.dtype)
+        return self._assign("copy_", values, "other.clone()")
+
+    def normal_(self, mean: _Float = 0.0, std: _Float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with normal numbers."""
+        stream = (generator or random.default_generator).numpy
+        return self._assign("normal_", stream.normal(mean, std, self.shape).astype(self.dtype), "randn_like(x)")
+
+    def uniform_(self, from_: _Float = 0.0, to: _Float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with uniform numbers between `from_` and `to`."""
+        stream = (generator or random.default_generator).numpy
+        return self._assign("uniform_", stream.uniform(from_, to, self.shape).astype(self.dtype), "rand_like(x)")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if is_grad_enabled() and (self.tracked or (isinstance(value, Variable) and value.tracked)):
+            self._assign("t[i] = v", ops.index_put(self._before(), index, value), "index_put(t, i, v)")
+            return
+        if (holder := locks.holder(self.array)) is not None:
+            raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
+        self.array[_plain_index(index)] = value.array if isinstance(value, Variable) else value
+
+    __iadd__ = add_
+    __isub__ = sub_
+    __imul__ = mul_
+    __itruediv__ = div_
+    __ipow__ = pow_
+
+    # ---- operators ----
+
+    __add__ = ops.add
+    __radd__ = _swapped(ops.add, "__radd__")
+    __sub__ = ops.sub
+    __rsub__ = _swapped(ops.sub, "__rsub__")
+    __mul__ = ops.mul
+    __rmul__ = _swapped(ops.mul, "__rmul__")
+    __truediv__ = ops.div
+    __rtruediv__ = _swapped(ops.div, "__rtruediv__")
+    __floordiv__ = ops.floor_divide
+    __rfloordiv__ = _swapped(ops.floor_divide, "__rfloordiv__")
+    __mod__ = ops.remainder
+    __rmod__ = _swapped(ops.remainder, "__rmod__")
+    __pow__ = ops.pow
+    __rpow__ = _swapped(ops.pow, "__rpow__")
+    __matmul__ = ops.matmul
+    __rmatmul__ = _swapped(ops.matmul, "__rmatmul__")
+    __neg__ = ops.neg
+    __abs__ = ops.abs
+    __eq__ = ops.eq  # type: ignore[assignment]
+    __ne__ = ops.ne  # type: ignore[assignment]
+    __lt__ = ops.lt
+    __le__ = ops.le
+    __gt__ = ops.gt
+    __ge__ = ops.ge
+    __and__ = ops.logical_and
+    __or__ = ops.logical_or
+    __xor__ = ops.logical_xor
+    __invert__ = ops.logical_not
+    __getitem__ = ops.getitem
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    # ---- methods that take lengths or dimensions one by one ----
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape: `x.reshape(2, -1)`."""
+        return ops.reshape(self, _unpacked(shape))
+
+    def view(self, *shape: Any) -> Tensor:
+        """The same elements in another shape: `x.view(2, -1)`; as `reshape`, it copies where memory asks for it."""
+        return ops.reshape(self, _unpacked(shape))
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The dimensions in another order."""
+        return ops.permute(self, _unpacked(dims))
+
+    def expand(self, *sizes: Any) -> Tensor:
+        """The input repeated along its length-1 dimensions; -1 keeps a length."""
+        return ops.expand(self, _unpacked(sizes))
+
+    def repeat(self, *repeats: Any) -> Tensor:
+        """The whole tensor so many times along each dimension."""
+        return ops.repeat(self, _unpacked(repeats))
+
+    def tile(self, *dims: Any) -> Tensor:
+        """As `repeat`, with missing leading counts taken as 1."""
+        return ops.tile(self, _unpacked(dims))
+
+    def flip(self, *dims: Any) -> Tensor:
+        """The elements in reverse order along the dimensions."""
+        return ops.flip(self, _unpacked(dims))
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """The same elements in the shape of `other`."""
+        return ops.reshape(self, other.shape)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """The same elements in the shape of `other`."""
+        return ops.reshape(self, other.shape)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """The input expanded to the shape of `other`."""
+        return ops.expand(self, other.shape)
+
+    # ---- methods that are the ops themselves ----
+    abs = ops.abs
+    acos = ops.acos
+    add = ops.add
+    addmm = ops.addmm
+    all = ops.all
+    allclose = ops.allclose
+    amax = ops.amax
+    amin = ops.amin
+    any = ops.any
+    argmax = ops.argmax
+    argmin = ops.argmin
+    argsort = ops.argsort
+    asin = ops.asin
+    atan = ops.atan
+    atan2 = ops.atan2
+    baddbmm = ops.baddbmm
+    bmm = ops.bmm
+    broadcast_to = ops.broadcast_to
+    ceil = ops.ceil
+    chunk = ops.chunk
+    clamp = ops.clamp
+    clamp_max = ops.clamp_max
+    clamp_min = ops.clamp_min
+    clone = ops.clone
+    cos = ops.cos
+    cosh = ops.cosh
+    cumprod = ops.cumprod
+    cumsum = ops.cumsum
+    diagonal = ops.diagonal
+    div = ops.div
+    dot = ops.dot
+    eq = ops.eq
+    equal = ops.equal
+    erf = ops.erf
+    exp = ops.exp
+    exp2 = ops.exp2
+    expm1 = ops.expm1
+    flatten = ops.flatten
+    floor = ops.floor
+    floor_divide = ops.floor_divide
+    gather = ops.gather
+    ge = ops.ge
+    gt = ops.gt
+    hardshrink = ops.hardshrink
+    index_add = ops.index_add
+    index_put = ops.index_put
+    index_select = ops.index_select
+    isclose = ops.isclose
+    isfinite = ops.isfinite
+    isinf = ops.isinf
+    isnan = ops.isnan
+    le = ops.le
+    lerp = ops.lerp
+    log = ops.log
+    log10 = ops.log10
+    log1p = ops.log1p
+    log2 = ops.log2
+    log_softmax = ops.log_softmax
+    logaddexp = ops.logaddexp
+    logical_and = ops.logical_and
+    logical_not = ops.logical_not
+    logical_or = ops.logical_or
+    logical_xor = ops.logical_xor
+    logsumexp = ops.logsumexp
+    lt = ops.lt
+    masked_fill = ops.masked_fill
+    masked_select = ops.masked_select
+    matmul = ops.matmul
+    max = ops.max
+    maximum = ops.maximum
+    mean = ops.mean
+    min = ops.min
+    minimum = ops.minimum
+    mm = ops.mm
+    movedim = ops.movedim
+    mul = ops.mul
+    mv = ops.mv
+    nan_to_num = ops.nan_to_num
+    narrow = ops.narrow
+    ne = ops.ne
+    neg = ops.neg
+    nonzero = ops.nonzero
+    norm = ops.norm
+    outer = ops.outer
+    pow = ops.pow
+    prod = ops.prod
+    reciprocal = ops.reciprocal
+    relu = ops.relu
+    remainder = ops.remainder
+    roll = ops.roll
+    round = ops.round
+    rsqrt = ops.rsqrt
+    scatter = ops.scatter
+    scatter_add = ops.scatter_add
+    select = ops.select
+    sigmoid = ops.sigmoid
+    sign = ops.sign
+    sin = ops.sin
+    sinc = ops.sinc
+    sinh = ops.sinh
+    softmax = ops.softmax
+    sort = ops.sort
+    split = ops.split
+    sqrt = ops.sqrt
+    square = ops.square
+    squeeze = ops.squeeze
+    std = ops.std
+    sub = ops.sub
+    sum = ops.sum
+    t = ops.t
+    take_along_dim = ops.take_along_dim
+    tan = ops.tan
+    tanh = ops.tanh
+    topk = ops.topk
+    trace = ops.trace
+    transpose = ops.transpose
+    tril = ops.tril
+    triu = ops.triu
+    true_divide = ops.true_divide
+    trunc = ops.trunc
+    unbind = ops.unbind
+    unflatten = ops.unflatten
+    unfold = ops.unfold
+    unsqueeze = ops.unsqueeze
+    var = ops.var
+    where = ops.where
+
+
+Variable.kind = Tensor  # the one knot: the engine makes Tensors, and Tensor is built on the engine

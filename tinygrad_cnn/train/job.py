@@ -1,0 +1,130 @@
+"""The main job from its options to a full run folder: what `tinygrad-cnn train` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tinygrad_cnn.data import Images
+from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.train.config import RunConfig, load_data
+from tinygrad_cnn.train.images import ink_share
+from tinygrad_cnn.train.loop import Callback, Trainer
+from tinygrad_cnn.train.pictures import draw_pictures
+from tinygrad_cnn.train.recipes import OPTIMIZERS, recipe_for
+from tinygrad_cnn.train.report import report
+from tinygrad_cnn.train.run import Checkpoint, Run, build_checked
+
+__all__ = ["ProgressBar", "finish", "resume", "start"]
+
+
+class ProgressBar(Callback):
+    """A bar over all batches, on stderr, and a line for each epoch, on stdout."""
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(
+            total=trainer.total_steps,
+            initial=trainer.step,
+            unit="batch",
+            mininterval=0.1 if sys.stderr.isatty() else 5.0,
+            dynamic_ncols=True,
+        )
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        self.bar.update()
+        if trainer.step % 10 == 0:
+            self.bar.set_postfix(loss=f"{trainer.history.steps['loss'][-1]:.3f}", refresh=False)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        row = trainer.history.last
+        line = f"epoch {row['epoch']:2d}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}"
+        if row["test_accuracy"] is not None:
+            line += f"  test loss {row['test_loss']:.4f}  test accuracy {row['test_accuracy']:.4f}"
+        self.bar.write(line)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self.bar.close()
+
+
+def start(
+    *,
+    model: str,
+    data: str,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    optimizer: str | None,
+    seed: int,
+    out: Path | None,
+) -> tuple[Run, Trainer, Images]:
+    """A new run and its trainer; what is None comes from the model's recipe. Nothing is written before all is well."""
+    from tinygrad_cnn import __version__
+
+    recipe = recipe_for(model)
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        raise UserError(f"unknown optimizer {optimizer!r}, there are {', '.join(OPTIMIZERS)}")
+    name = optimizer or recipe.optimizer
+    train_set, test_set = load_data(data)
+    channels, height, width = train_set.images.shape[1:]
+    config = RunConfig(
+        model=model,
+        data=data if data in ("bundled", "digits", "openml") else str(Path(data).resolve()),
+        optimizer=name,
+        lr=lr or (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
+        batch_size=batch_size or recipe.batch_size,
+        epochs=epochs or recipe.epochs,
+        iterations=None if epochs else recipe.iterations,
+        one_cycle=recipe.one_cycle,
+        seed=seed,
+        in_shape=(channels, height, width),
+        classes=train_set.classes,
+        mean=_one(train_set.mean),
+        std=_one(train_set.std),
+        ink=round(ink_share(train_set.images), 4),
+        version=__version__,
+    )
+    net = build_checked(config)
+    run = Run.create(out or Run.next_free(model), config)
+    return run, run.trainer(net, train_set, test_set), test_set
+
+
+def _one(value: object) -> float:
+    if not isinstance(value, (int, float)):
+        raise UserError(f"the data is normalised with {value!r} for each channel, a run keeps one number")
+    return float(value)
+
+
+def resume(folder: Path, epochs: int | None) -> tuple[Run, Trainer, Images]:
+    """The run in a folder, and a trainer that stands where it stopped; `epochs` gives it another end."""
+    run = Run.open(folder)
+    if epochs is not None:
+        run.config = replace(run.config, epochs=epochs, iterations=None)
+    train_set, test_set = run.data()
+    trainer = run.trainer(run.build_model(), train_set, test_set)
+    run.resume(trainer)
+    if trainer.done:
+        raise UserError(f"{folder} is complete after {trainer.epoch} epochs; --epochs with a larger number trains on")
+    if epochs is not None:
+        run.write("config.json", run.config.to_json())
+    return run, trainer, test_set
+
+
+def finish(run: Run, trainer: Trainer, test_set: Images, say: Callable[[str], None]) -> bool:
+    """Train to the end, and fill the run's folder; False if Ctrl-C came first (the run can then be resumed)."""
+    trainer.callbacks += [ProgressBar(), Checkpoint(run)]
+    try:
+        trainer.run()
+    except FloatingPointError as error:
+        raise UserError(f"training stopped: {error}") from error
+    if trainer.interrupted:
+        return False
+    say("drawing the pictures")
+    trainer.model.eval()
+    pictures = draw_pictures(run, trainer.model, trainer.history, test_set)
+    parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
+    run.write("report.html", report(run.config, trainer.history, pictures, parameters))
+    return True

@@ -1,0 +1,199 @@
+"""A run folder: config.json, model.safetensors, checkpoint.safetensors, metrics.json, metrics.csv, and the pictures.
+
+Each file is written beside its place and then moved there, so none is ever half a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn import nn
+from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.data import DataLoader, Images
+from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.random import Generator, manual_seed
+from tinygrad_cnn.serialization import load, save, write_atomically
+from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.train.checkpoint import read_checkpoint, write_checkpoint
+from tinygrad_cnn.train.config import RunConfig, load_data
+from tinygrad_cnn.train.loop import Callback, Trainer
+from tinygrad_cnn.train.models import build
+from tinygrad_cnn.train.recipes import make_optimizer, one_cycle
+
+__all__ = ["Run"]
+
+CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+
+
+class Run:
+    """A folder with one training in it.
+
+    >>> run = Run.open("runs/lenet-1")  # doctest: +SKIP
+    >>> model = run.load_model()  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config = config
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """Make the folder (and those above it) and write config.json; UserError where one stands already."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} exists already; choose another --out, or continue it with --resume {folder}")
+        run = cls(folder, config)
+        new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            run.write(CONFIG, config.to_json())
+        except OSError:
+            if new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run in an existing folder; UserError if there is none."""
+        path = Path(folder)
+        if not path.is_dir():
+            raise UserError(f"{path}: no such folder, expected a run")
+        return cls(path, RunConfig.read(path / CONFIG))
+
+    @staticmethod
+    def next_free(model: str, parent: Path = Path("runs")) -> Path:
+        """`runs/lenet-1`, or the next number that is free."""
+        name = "".join(c if c.isalnum() else "-" for c in model)
+        number = 1
+        while (parent / f"{name}-{number}").exists():
+            number += 1
+        return parent / f"{name}-{number}"
+
+    # -- files --
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Put a file into the folder, whole or not at all."""
+        write_atomically(self.folder / name, content.encode() if isinstance(content, str) else content)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the weights, the checkpoint from which the training can go on, and the metrics."""
+        save(trainer.model.state_dict(), self.folder / MODEL)
+        write_checkpoint(self.folder / CHECKPOINT, trainer.state_dict())
+        self.write("metrics.json", json.dumps(trainer.history.to_dict(), indent=1) + "\n")
+        self.write("metrics.csv", trainer.history.to_csv())
+
+    def build_model(self) -> nn.Module:
+        """A new model of the kind that this run trains."""
+        return build_checked(self.config)
+
+    def load_model(self) -> nn.Module:
+        """The trained model, in eval mode.
+
+        Errors: UserError for weights that are missing, cut short, another model's, or not finite.
+        """
+        model = self.build_model()
+        path = self.folder / MODEL
+        try:
+            weights = load(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{self.folder}: no checkpoint there ({MODEL} is missing)") from error
+        except ValueError as error:
+            raise UserError(f"{path}: damaged or cut short ({error})") from error
+        self._put(model, weights, path)
+        return model.eval()
+
+    def _put(self, model: nn.Module, weights: dict[str, Any], path: Path) -> None:
+        for name, tensor in weights.items():
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor.array).all():
+                raise UserError(f"{path}: {name} holds NaN or infinity")
+        try:
+            model.load_state_dict(weights)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise UserError(f"{path}: not the weights of model {self.config.model} ({_line(error)})") from error
+
+    # -- training --
+
+    def trainer(self, model: nn.Module, train_set: Images, test_set: Images) -> Trainer:
+        """A trainer of a new model, at the beginning of this run: optimizer, and batches shuffled by the seed."""
+        config = self.config
+        order = Generator().manual_seed(config.seed + 1)
+        return Trainer(
+            model,
+            DataLoader(train_set, config.batch_size, shuffle=True, generator=order),
+            test_set,
+            optimizer=make_optimizer(config.optimizer, model.parameters(), config.lr),
+            epochs=config.epochs,
+            iterations=config.iterations,
+            schedule=one_cycle if config.one_cycle else None,
+        )
+
+    def resume(self, trainer: Trainer) -> None:
+        """Bring a new trainer to where this run's checkpoint stands."""
+        path = self.folder / CHECKPOINT
+        try:
+            state = read_checkpoint(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{self.folder}: no checkpoint there ({CHECKPOINT} is missing)") from error
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        try:
+            self._put(trainer.model, state["model"], path)
+            trainer.load_state_dict(state)
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: does not fit this run ({_line(error)})") from error
+
+    def data(self) -> tuple[Images, Images]:
+        """The training and test set that the run was made with; UserError if they are of another kind now."""
+        train_set, test_set = load_data(self.config.data)
+        self.check(train_set)
+        return train_set, test_set
+
+    def check(self, images: Images) -> None:
+        """UserError unless the images have the shape and the number of classes that the model expects."""
+        shape = tuple(images.images.shape[1:])
+        if shape != self.config.in_shape or len(images.classes) != len(self.config.classes):
+            raise UserError(
+                f"the data has images {shape} of {len(images.classes)} classes, "
+                f"the run {self.folder} expects {self.config.in_shape} of {len(self.config.classes)}"
+            )
+
+
+def build_checked(config: RunConfig) -> nn.Module:
+    """A new model from the config's seed; UserError unless it turns images of its shape into scores of its classes."""
+    manual_seed(config.seed)
+    model = build(config.model, config.in_shape, len(config.classes))
+    try:
+        with no_grad():
+            out = model.eval()(Tensor(np.zeros((2, *config.in_shape), np.float32)))
+    except Exception as error:
+        raise UserError(f"model {config.model} fails on images {config.in_shape}: {_line(error)}") from error
+    if not isinstance(out, Tensor) or out.shape != (2, len(config.classes)):
+        found = out.shape if isinstance(out, Tensor) else type(out).__name__
+        raise UserError(f"model {config.model} gives {found} for 2 images, expected {(2, len(config.classes))}")
+    return model.train()
+
+
+def _line(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
+class Checkpoint(Callback):
+    """Save the run after each epoch, and when the training ends."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self.run.save(trainer)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self.run.save(trainer)
