@@ -24,7 +24,7 @@ ORDER = [
     {"autograd"},
     {"ops"},
     {"tensor"},
-    {"creation", "linalg", "numpy_api", "func", "serialization"},
+    {"creation", "linalg", "numpy_api", "func", "per_sample", "serialization"},
     {"nn"},
     {"optim", "data", "plot", "testing"},
     {"graph"},

@@ -341,7 +341,8 @@ class Op(Generic[P]):
                 if needs >> i & 1 or (self.variadic and i == last)
             ]
             wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
-            self._saves[needs] = tuple(sorted(wanted - set(self.statics) - {"needs", "index"}))
+            unsaved = {"needs", "index"} if self.variadic else {"needs"}
+            self._saves[needs] = tuple(sorted(wanted - set(self.statics) - unsaved))
         return self._saves[needs]
 
     # -- calling --
@@ -464,6 +465,10 @@ class Op(Generic[P]):
             self._run(self._rule(i), node, g, create_graph, {"index": i}) if want else None
             for i, want in enumerate(wants)
         ]
+
+    def pull(self, node: Node, i: int, g: Any) -> Any:
+        """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
+        return self._run(self._rule(i), node, g, False, {"index": i})
 
     def _rule(self, i: int) -> Rule:
         name = self.arguments[min(i, len(self.arguments) - 1)]
@@ -633,7 +638,7 @@ def backward(
 
 def leaves(output: Variable) -> list[Variable]:
     """The leaves that require grad and on which `output` depends."""
-    return _reachable([_edge(output)])[1]
+    return reachable([_edge(output)])[1]
 
 
 def _accumulate(leaf: Any, g: Any) -> None:
@@ -666,9 +671,9 @@ def _drive(
     pending: dict[int, Any] = {}
     for out, seed in zip(outputs, seeds, strict=True):
         _add(pending, _edge(out), _seed(out, seed, create_graph))
-    order, leaves = _reachable([out.edge for out in outputs])
+    order, leaves = reachable([out.edge for out in outputs])
     wanted = set(map(id, leaves if targets is None else targets))
-    needed = None if targets is None else _on_the_way(order, wanted)
+    needed = None if targets is None else leading_to(order, wanted)
     found: dict[int, tuple[Any, Any]] = {}
     with set_grad_enabled(create_graph), np.errstate(all="ignore"):  # 1/0 is inf and no warning, as in PyTorch
         for node in order:
@@ -679,7 +684,9 @@ def _drive(
                 g = _run_hooks(node, g, create_graph)
             if id(node) in wanted:
                 found[id(node)] = node, g if create_graph else g.copy()
-            _step(node, g, pending, needed, create_graph)
+            edges = node.edges or ()
+            wants = tuple([e is not None and (needed is None or id(e) in needed) for e in edges])
+            step(node, g, wants, pending, create_graph)
             if not retain_graph:
                 node.release()
         for leaf in leaves:
@@ -688,11 +695,10 @@ def _drive(
     return found
 
 
-def _step(node: Node, g: Any, pending: dict[int, Any], needed: set[int] | None, create_graph: bool) -> None:
+def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], create_graph: bool) -> None:
     """Send the gradient `g` of one node's result on to the arguments that want one."""
     edges = node.edges
     assert edges is not None
-    wants = tuple([e is not None and (needed is None or id(e) in needed) for e in edges])
     for edge, gx in zip(edges, node.op.gradients(node, g, wants, create_graph), strict=True):
         if edge is None or gx is None:
             continue
@@ -742,7 +748,7 @@ def _seed(out: Any, seed: Any, create_graph: bool) -> Any:
     return array.astype(out.dtype) if out.node is None else array.astype(out.dtype, copy=False)
 
 
-def _reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
+def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
     """The nodes from which the outputs were made, newest first, and the leaves."""
     nodes: list[Node] = []
     leaves: list[Variable] = []
@@ -770,7 +776,7 @@ def _reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
 _sequence_number = operator.attrgetter("seq")
 
 
-def _on_the_way(order: list[Node], wanted: set[int]) -> set[int]:
+def leading_to(order: list[Node], wanted: set[int]) -> set[int]:
     """The ids of the targets and of all nodes that lead to one."""
     needed = set(wanted)
     for node in reversed(order):

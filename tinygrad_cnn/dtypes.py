@@ -51,7 +51,10 @@ def promote(values: list[Any]) -> list[Any]:
                     return values
             elif kind in _PYTHON_TYPES and a.dtype.kind == "f":
                 return values
-    values = [x.item() if isinstance(x, np.generic) else x for x in values]
+    if any(isinstance(x, np.ndarray) for x in values):
+        values = [x.item() if isinstance(x, np.generic) else x for x in values]
+    else:  # in a rule, NumPy's operators have made scalars of arrays without dimensions
+        values = [np.asarray(x) if isinstance(x, np.generic) else x for x in values]
     dtypes = {x.dtype for x in values if isinstance(x, np.ndarray)}
     plain = all(isinstance(x, np.ndarray) for x in values) or all(d.kind == "f" for d in dtypes)
     if not dtypes or (len(dtypes) == 1 and plain):

@@ -9,9 +9,10 @@ import numpy as np
 
 from tinygrad_cnn import autograd, ops, random
 from tinygrad_cnn.autograd import Array, Variable, enable_grad, is_grad_enabled, wrap
+from tinygrad_cnn.per_sample import per_sample_grad
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["checkpoint", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "vjp"]
+__all__ = ["checkpoint", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad", "vjp"]
 
 
 def _inside(primal: Any) -> Tensor:

@@ -74,6 +74,7 @@ def _with_dtype(name: str, x: Any, our_dtype: Any, their_dtype: Any, **kwargs: A
         lambda v: getattr(tg, name)(v, dtype=our_dtype, **kwargs),
         lambda v: getattr(torch, name)(v, dtype=their_dtype, **kwargs),
         x,
+        bound=1e-6 if our_dtype == np.float32 else 1e-12,  # where the gradient is cast differs
         float32=False,
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn import source
 from tinygrad_cnn.autograd import Node, Variable, enable_grad
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, Kind, ModuleInfo
 from tinygrad_cnn.graph.style import family_of
@@ -95,7 +97,8 @@ class _Builder:
 
     def add_output(self, name: str, tensor: Any) -> None:
         source = self._source(tensor.edge, "", "")
-        label = name or ("loss" if tensor.array.size == 1 and tensor.array.ndim == 0 else "output")
+        is_loss = tensor.shape == () and self.nodes[source].family == "reduction, loss"
+        label = name or ("loss" if is_loss else "output")
         self._append("output", label, tensor, path="")
         self.edges.append(Edge(source, len(self.nodes) - 1, ""))
 
@@ -124,7 +127,7 @@ class _Builder:
             params=params,
             changed=tuple(name for name, value in params.items() if defaults.get(name, params) != value),
             constants=constants,
-            where=node.where.partition(", in ")[0],
+            where=f"{os.path.basename(node.code.co_filename)}:{source.line_number(node.code, node.instruction)}",
         )
         self.edges += [Edge(source, len(self.nodes) - 1, argument) for source, argument in sources]
 

@@ -17,7 +17,7 @@ from itertools import groupby
 import graphviz
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
-from tinygrad_cnn.graph.labels import count, describe, shape_text
+from tinygrad_cnn.graph.labels import count, describe, printable, shape_text
 from tinygrad_cnn.graph.style import THEMES, Theme
 
 __all__ = ["to_dot"]
@@ -135,7 +135,7 @@ class _Drawing:
         total = sum(parameter.size for parameter in self.graph.parameters_of([n for n in members if n.kind == "op"]))
         notes = [info.kind] if info else []
         notes += [count(total)] if total else []
-        return _table([(path, 12, True), ("   ".join(notes), _SMALL, False)])
+        return _table([(path, 12, True), (", ".join(notes), _SMALL, False)], "LEFT")
 
     # -- nodes --
 
@@ -194,7 +194,7 @@ class _Drawing:
         if node.id not in self.layers:
             return words
         info = self.graph.modules.get(node.path)
-        return f"{info.kind if info else node.name} {words}".strip()
+        return f"{info.kind} {words or info.extra}".strip() if info else f"{node.name} {words}".strip()
 
     def _tooltip(self, node: GraphNode) -> str:
         params = ", ".join(f"{name}={value}" for name, value in node.params.items())
@@ -216,21 +216,9 @@ class _Drawing:
         totals = f"{len(graph.ops)} ops, {graph.parameter_count:,} parameters"
         rows = [_row([_cell(graph.title, 15, True)]), _row([_cell(totals, 11, False)])]
         if legend:
-            used = {node.family for node in graph.ops if node.family in self.theme.tints}
-            families = [name for name in self.theme.tints if name in used]
-            for start in range(0, len(families), 3):
-                cells = [
-                    _swatch(self.theme.tints[name]) + _cell(name, _SMALL, False) for name in families[start : start + 3]
-                ]
-                rows.append(
-                    _row(
-                        [
-                            "<TD><TABLE BORDER='0' CELLBORDER='0' CELLSPACING='2' CELLPADDING='1'><TR>",
-                            *cells,
-                            "</TR></TABLE></TD>",
-                        ]
-                    )
-                )
+            used = {node.family for node in graph.ops} | set(() if self.fold else ("parameter",))
+            tints = [(name, tint) for name, tint in self.theme.tints.items() if name in used]
+            rows += [_legend(tints[start : start + 3]) for start in range(0, len(tints), 3)]
         return _html("".join(rows))
 
 
@@ -242,9 +230,9 @@ def _parents(path: str) -> Iterable[str]:
 # -- HTML-like labels --
 
 
-def _table(lines: list[tuple[str, int, bool]]) -> str:
+def _table(lines: list[tuple[str, int, bool]], align: str = "CENTER") -> str:
     """Lines of text, each with its size and weight, one below the other; empty ones are left out."""
-    return _html("".join(_row([_cell(*line)]) for line in lines if line[0]))
+    return _html("".join(_row([_cell(*line, align)]) for line in lines if line[0]))
 
 
 def _html(rows: str) -> str:
@@ -255,19 +243,20 @@ def _row(cells: list[str]) -> str:
     return f"<TR>{''.join(cells)}</TR>"
 
 
-def _cell(text: str, size: int, bold: bool) -> str:
-    shown = html.escape(_printable(text))
+def _cell(text: str, size: int, bold: bool, align: str = "CENTER") -> str:
+    shown = html.escape(printable(text))
     shown = f"<B>{shown}</B>" if bold else shown
-    return f'<TD{_width(text, size)}><FONT POINT-SIZE="{size}">{shown}</FONT></TD>'
+    return f'<TD ALIGN="{align}"{_width(text, size)}><FONT POINT-SIZE="{size}">{shown}</FONT></TD>'
 
 
-def _swatch(tint: str) -> str:
-    return f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
-
-
-def _printable(text: str) -> str:
-    """The text without control characters: they would break lines, or the file."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
+def _legend(tints: list[tuple[str, str]]) -> str:
+    """A row of swatches with their meanings."""
+    cells = []
+    for name, tint in tints:
+        cells.append(f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>')
+        cells.append(f'{_cell(name, _SMALL, False)}<TD WIDTH="8"></TD>')
+    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="1">{_row(cells)}</TABLE>'
+    return _row([f"<TD>{table}</TD>"])
 
 
 def _width(text: str, size: int) -> str:

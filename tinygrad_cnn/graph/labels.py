@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
 
-__all__ = ["count", "describe", "shape_text"]
+__all__ = ["count", "describe", "printable", "shape_text"]
 
-# Parameters that say nothing that the shapes on the edges do not say, or that repeat the title.
+# Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
 
 
@@ -16,6 +17,11 @@ def shape_text(node: GraphNode) -> str:
     """The shape as Python writes it; with the dtype where it is not float32."""
     text = str(node.shape)
     return text if node.dtype == "float32" else f"{text} {node.dtype}"
+
+
+def printable(text: str) -> str:
+    """The text without control characters: they would break lines, or a file's format."""
+    return "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text)
 
 
 def count(n: int) -> str:
@@ -45,9 +51,12 @@ def describe(graph: Graph, node: GraphNode) -> str:
         stride = params.get("stride")
         words += [f"s{_each(stride)}"] if stride not in (None, ()) else []
         words += [f"p{_each(params['padding'])}"] if _each(params.get("padding", 0)) != "0" else []
+    elif node.family == "normalisation" and weight:
+        words = [_each(weight)]
     else:
         words = [f"{name}={_short(params[name])}" for name in node.changed if name not in _SILENT]
-        words += [f"{name} {text}" for name, text in node.constants.items()]
+        if not node.composite:  # a composite's own constants (a dropout mask) are no news
+            words += [f"{name} {text}" for name, text in node.constants.items()]
     return " ".join(words)
 
 

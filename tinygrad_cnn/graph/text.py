@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.labels import count, describe, shape_text
+from tinygrad_cnn.graph.labels import count, describe, printable
 
 __all__ = ["to_text"]
 
@@ -22,7 +22,7 @@ def _row(graph: Graph, node: GraphNode) -> list[str]:
     arrow = f"<- {sources}" if sources else ""
     parameters = sum(parameter.size for parameter in graph.parameters_of([node]))
     if node.kind != "op":
-        title, words = node.kind, node.name + (f" {arrow}" if arrow else "")
+        title, words = node.kind, printable(node.name) + (f" {arrow}" if arrow else "")
     else:
         title, words = node.name, arrow
     notes = [describe(graph, node), count(parameters) if parameters and node.kind == "op" else ""]
@@ -30,8 +30,9 @@ def _row(graph: Graph, node: GraphNode) -> list[str]:
         str(node.id),
         title,
         words,
-        shape_text(node) if node.dtype != "float32" else f"{node.shape}  float32",
-        node.path if node.kind == "op" else "",
+        str(node.shape),
+        node.dtype,
+        printable(node.path) if node.kind == "op" else "",
         f"({node.composite})" if node.composite and node.composite != node.name else "",
         ", ".join(note for note in notes if note),
         node.where,

@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
-from tinygrad_cnn.nn import container, init, module, parameter, utils
+from tinygrad_cnn.nn import (
+    activation,
+    container,
+    conv,
+    dropout,
+    functional,
+    init,
+    linear,
+    loss,
+    module,
+    norm,
+    parameter,
+    pool,
+    upsample,
+    utils,
+)
+from tinygrad_cnn.nn.activation import *
 from tinygrad_cnn.nn.container import *
+from tinygrad_cnn.nn.conv import *
+from tinygrad_cnn.nn.dropout import *
+from tinygrad_cnn.nn.linear import *
+from tinygrad_cnn.nn.loss import *
 from tinygrad_cnn.nn.module import *
+from tinygrad_cnn.nn.norm import *
 from tinygrad_cnn.nn.parameter import *
+from tinygrad_cnn.nn.pool import *
+from tinygrad_cnn.nn.upsample import *
 
-__all__ = sorted(["init", "utils", *container.__all__, *module.__all__, *parameter.__all__])
+__all__ = ["functional", "init", "utils"]
+__all__ += activation.__all__
+__all__ += container.__all__
+__all__ += conv.__all__
+__all__ += dropout.__all__
+__all__ += linear.__all__
+__all__ += loss.__all__
+__all__ += module.__all__
+__all__ += norm.__all__
+__all__ += parameter.__all__
+__all__ += pool.__all__
+__all__ += upsample.__all__
+__all__.sort()

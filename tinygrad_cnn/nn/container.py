@@ -315,10 +315,8 @@ def _as_parameter(value: Any) -> Any:
 
 
 def _describe(parameters: Mapping[str, Parameter | None]) -> list[str]:
-    sizes = {name: "x".join(map(str, p.shape)) for name, p in parameters.items() if p is not None}
-    return [
-        f"({name}): Parameter containing: [{parameters[name].dtype} of size {size}]" for name, size in sizes.items()
-    ]  # type: ignore[union-attr]
+    present = [(name, p) for name, p in parameters.items() if p is not None]
+    return [f"({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for name, p in present]
 
 
 def _bracket(name: str, lines: list[str]) -> str:

@@ -73,7 +73,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity: ones on the diagonal, zeros elsewhere."""
     if tensor.array.ndim != 2:
         raise ValueError(f"eye_: the tensor has {tensor.array.ndim} dimensions, expected 2")
-    return _fill("eye_", tensor, np.eye(*tensor.shape))
+    return _fill("eye_", tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

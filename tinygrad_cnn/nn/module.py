@@ -59,6 +59,7 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    _paths: tuple[int, dict[int, str]] | None
 
     def __init__(self) -> None:
         vars(self).update(
@@ -103,8 +104,7 @@ class Module:
         cached = self._paths
         if cached is None or cached[0] != _structure:
             cached = self._paths = _structure, {id(m): name for name, m in self.named_modules()}
-        paths: dict[int, str] = cached[1]
-        return paths
+        return cached[1]
 
     def _foreign_path(self, before: str) -> str:
         """The path of a module that is called by another without being registered below the outermost one."""
@@ -205,7 +205,7 @@ class Module:
         global _structure
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
-                del registry[name]  # type: ignore[attr-defined]
+                del registry[name]
                 self._non_persistent_buffers_set.discard(name)
                 _structure += 1
                 return
@@ -543,13 +543,13 @@ class _BackwardWatch:
         return grad_input[i] if grads is self.grad_input else None
 
     def _replaced(self, new: Any) -> tuple[Any, ...]:
-        new = new if isinstance(new, tuple) else (new,)
-        if self.inputs != 1 or len(new) != len(self.grad_input):
+        gradients: tuple[Any, ...] = new if isinstance(new, tuple) else (new,)
+        if self.inputs != 1 or len(gradients) != len(self.grad_input):
             raise ValueError(
-                f"register_full_backward_hook: the hook returned {len(new)} gradients to take the place of grad_input, "
+                f"register_full_backward_hook: the hook returned {len(gradients)} gradients to take the place of grad_input, "
                 f"expected {len(self.grad_input)}; {self.inputs} arguments require grad, only one may"
             )
-        return new
+        return gradients
 
 
 def _as_array(value: Any) -> np.ndarray[Any, Any]:

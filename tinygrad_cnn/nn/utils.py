@@ -57,7 +57,8 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """
     from tinygrad_cnn import ops
 
-    return ops.cat([p.reshape(-1) for p in parameters])
+    vector: Tensor = ops.cat([p.reshape(-1) for p in parameters])
+    return vector
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:

@@ -74,6 +74,12 @@ def _extended(x: Any, extra: Ints) -> Any:
     return np.pad(x, [(0, 0), (0, 0), *((0, e) for e in extra)]) if any(extra) else x
 
 
+def conv_geometry(input: Any, kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[Any, Ints, Ints, Ints]:
+    """The input as a batch with whatever "same" puts behind it, and stride, padding and dilation as tuples."""
+    stride, padding, extra, dilation = _geometry(kernel, stride, padding, dilation)
+    return _extended(_batched(input, len(kernel)), extra), stride, padding, dilation
+
+
 def _cropped(x: Any, shape: Ints) -> Any:
     """The leading part of `x`, of shape `shape`."""
     return x if x.shape == shape else x[tuple(slice(s) for s in shape)]

@@ -119,7 +119,7 @@ def add(input: Array, other: Array, *, alpha: float = 1) -> Any:
     >>> tg.add(tg.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return np.add(input, other) if alpha == 1 else np.add(input, np.multiply(other, alpha))
+    return np.add(input, other) if alpha == 1 else np.add(input, other * alpha)
 
 
 @add.vjp("input")
@@ -140,7 +140,7 @@ def sub(input: Array, other: Array, *, alpha: float = 1) -> Any:
     >>> tg.sub(tg.tensor([1.0, 2.0]), tg.tensor([3.0, 5.0]))
     tensor([-2., -3.])
     """
-    return np.subtract(input, other) if alpha == 1 else np.subtract(input, np.multiply(other, alpha))
+    return np.subtract(input, other) if alpha == 1 else np.subtract(input, other * alpha)
 
 
 @sub.vjp("input")
@@ -377,6 +377,7 @@ def pow(input: Array, exponent: Array) -> Any:
 
 
 _SHORT_POWERS: dict[float, Callable[[Any], Any]] = {  # a power function costs twenty times a product
+    -0.5: lambda x: np.reciprocal(np.sqrt(x)),
     0.5: np.sqrt,
     1: np.positive,
     2: np.square,

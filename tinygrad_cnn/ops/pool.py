@@ -351,9 +351,11 @@ def _output_size(name: str, input: Any, output_size: Any, n: int) -> Ints:
         _check_input(input.reshape((1, *input.shape)) if input.ndim == n + 1 else input, n)
         if 0 in input.shape[-n:]:
             raise ValueError(f"x is {input.shape}, expected spatial dimensions of at least 1")
-        wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * n
-        wanted = [s if o is None else o for o, s in zip(wanted, input.shape[-n:], strict=False)]
-        return ints("output_size", wanted if len(wanted) == n else output_size, n, 0)
+        wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * n
+        if len(wanted) != n:
+            raise ValueError(f"output_size is {output_size}, expected an int or {n} ints")
+        sizes = [s if o is None else o for o, s in zip(wanted, input.shape[-n:], strict=True)]
+        return ints("output_size", sizes, n, 0)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from None
 
@@ -422,13 +424,14 @@ def adaptive_max_pool_indices(input: Array, output_size: Ints) -> Any:
     edges = [_edges(s, o) for s, o in zip(size, output_size, strict=True)]
     for at in itertools.product(*(range(o) for o in output_size)):
         box = tuple(slice(*edges[axis][i]) for axis, i in enumerate(at))
-        window = input[(..., *box)].reshape(*input.shape[:2], -1)
+        inside = places[box].reshape(-1)
+        window = input[(..., *box)].reshape(*input.shape[:2], inside.size)
         chosen = window.argmax(axis=2)
         nan = np.isnan(window)
         if nan.any():  # of several NaN the last is chosen, as in max_pool
             last = window.shape[2] - 1 - nan[..., ::-1].argmax(axis=2)
             chosen = np.where(nan.any(axis=2), last, chosen)
-        indices[(..., *at)] = places[box].reshape(-1)[chosen]
+        indices[(..., *at)] = inside[chosen]
     return indices
 
 

@@ -54,6 +54,7 @@ class Adam(Optimizer):
             self._require_number(f"betas[{i}]", beta, below=1.0)
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
         kernels.adam_step(
             p,
             g,
@@ -62,7 +63,8 @@ class Adam(Optimizer):
             self._buffer("max_exp_avg_sq", p, state) if group["amsgrad"] else None,
             self._count(state),
             group["lr"],
-            *group["betas"],
+            beta1,
+            beta2,
             group["eps"],
             group["weight_decay"],
             group["decoupled_weight_decay"],

@@ -9,15 +9,3 @@ from tinygrad_cnn.train.models import build
 from tinygrad_cnn.train.run import Checkpoint, Run
 
 __all__ = ["Callback", "Checkpoint", "History", "Run", "Score", "Trainer", "build", "evaluate", "fit", "predict"]
-    "MODELS",
-    "Callback",
-    "Checkpoint",
-    "History",
-    "Run",
-    "Score",
-    "Trainer",
-    "build",
-    "evaluate",
-    "fit",
-    "predict",
-]

@@ -99,6 +99,12 @@ def pointer(context: Any, array: Any) -> Any:
 
 
 @intrinsic
+def shifted(context: Any, p: Any, i: Any) -> Any:
+    """The address of element `i`, to carve one piece of scratch memory into several."""
+    return p(p, types.intp), lambda context, builder, signature, args: builder.gep(args[0], [args[1]])
+
+
+@intrinsic
 def get(context: Any, p: Any, i: Any) -> Any:
     """Element `i`; no negative index, so nothing keeps the loop around it from being fast."""
 
