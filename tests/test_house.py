@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import from the rooms before it (and from its own).
 ORDER = [
-    {"kernels", "random", "dtypes", "source"},
+    {"kernels", "random", "dtypes", "modes", "source"},
     {"locks"},
     {"autograd"},
     {"ops"},

@@ -121,6 +121,32 @@ def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
     check_conv(**case)
 
 
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=40)
+@given(st.data())
+def test_winograd_between_protected_pages(data: st.DataObject) -> None:
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    n, c, o, seed, padding = draw(1, 6), 4 * draw(4, 6), 4 * draw(4, 6), draw(0, 99), (draw(0, 2), draw(0, 2))
+    size = [draw(max(1, 3 - 2 * p), 40) for p in padding]
+    x, w, b = random(n, c, *size, seed=seed), random(o, c, 3, 3, seed=seed + 1), random(o, seed=seed + 2)
+    check_conv(x, w, b, ((1, 1), padding, (1, 1), 1))
+
+
+@pytest.mark.parametrize("needs", [(True, False, True), (False, True, False), (False, False, True)])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_conv_backward_gives_what_is_asked_for(needs: tuple[bool, bool, bool], channels: int) -> None:
+    x, w, geometry = random(2, channels, 9, 9), random(16, channels, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
+    g = random(2, 16, 7, 7)
+    ours = kernels.conv_backward(g, x, w, *geometry, needs=needs)
+    for our, exact, needed in zip(
+        ours, reference.conv_backward(g, x, w, *geometry, needs=(True, True, True)), needs, strict=True
+    ):
+        if needed:
+            close(our, exact, 1e-5)
+        else:
+            assert our is None
+
+
 @pytest.mark.parametrize("layout", ["f", "reversed", "broadcast", "readonly"])
 def test_conv_takes_any_layout(layout: str) -> None:
     x, w, geometry = random(4, 8, 20, 21), random(8, 4, 3, 3, seed=1), ((1, 2), (1, 0), (1, 1), 2)

@@ -50,15 +50,17 @@ __version__ = "0.1.0"
 
 _LAZY = ("data", "graph", "plot", "testing", "train")
 
-__all__ = sorted(
-    [
-        "Node", "Tensor", "autograd", "bool", "data", "device", "double", "enable_grad", "float", "float16", "float32",
-        "float64", "func", "graph", "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
-        "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad", "ops", "optim", "plot", "random",
-        "result_type", "set_grad_enabled", "short", "testing", "train", "uint8",
-        *creation.__all__, *ops.__all__, *random.__all__, *serialization.__all__,
-    ]
-)  # fmt: skip
+__all__ = [
+    "Node", "Tensor", "autograd", "bool", "data", "device", "double", "enable_grad", "float", "float16", "float32",
+    "float64", "func", "graph", "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+    "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad", "ops", "optim", "plot", "random",
+    "result_type", "set_grad_enabled", "short", "testing", "train", "uint8",
+]  # fmt: skip
+__all__ += creation.__all__
+__all__ += ops.__all__
+__all__ += random.__all__
+__all__ += serialization.__all__
+__all__.sort()
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,12 @@
 
 It reads from top to bottom, in the order in which things happen:
 
-1. the recording modes (`no_grad` and its kin),
-2. `Variable`, what the engine needs to know of a tensor, and `Node`, one recorded call,
-3. `Op`, a kernel with one gradient rule per argument: calling it computes, and records,
-4. the drive: `backward` and `grad` walk the nodes from the newest to the oldest,
-5. three ops that the drive itself uses.
+1. `Variable`, what the engine needs to know of a tensor, and `Node`, one recorded call,
+2. `Op`, a kernel with one gradient rule per argument: calling it computes, and records,
+3. the drive: `backward` and `grad` walk the nodes from the newest to the oldest,
+4. three ops that the drive itself uses.
+
+(`no_grad` and the other recording modes are in modes.py, the locks on arrays that a graph needs in locks.py.)
 
 A node is created after the nodes that it depends on, so their sequence numbers are a topological order:
 the drive needs no recursion, and a chain of 100,000 ops works.
@@ -18,16 +19,14 @@ import functools
 import inspect
 import itertools
 import operator
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ContextDecorator
 from types import CodeType, MethodType
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
-    Concatenate,
     ClassVar,
+    Concatenate,
     Generic,
     ParamSpec,
     TypeAlias,
@@ -39,9 +38,24 @@ import numpy as np
 
 from tinygrad_cnn import locks, source
 from tinygrad_cnn.dtypes import promote
+from tinygrad_cnn.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+    state,
+)
 
 if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
+
+__all__ = [
+    "Array", "Node", "Op", "Rule", "Variable", "backward", "broadcast_to", "cast", "composite", "enable_grad", "grad",
+    "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to", "leaves", "no_grad", "op",
+    "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
+]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
 """An array argument of an op: an ndarray inside a kernel; a Tensor, an ndarray or a number in a call."""
@@ -51,106 +65,7 @@ Q = ParamSpec("Q")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# ---- 1. recording modes ------------------------------------------------------------------------------------
-
-
-class _State(threading.local):
-    """What one thread is doing: does it record, inside which module, for which composite."""
-
-    grad = True
-    inference = False
-    path = ""
-    label = ""
-
-
-state = _State()
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops that this thread calls now are recorded."""
-    return state.grad and not state.inference
-
-
-def is_inference_mode_enabled() -> bool:
-    """Whether this thread is inside `inference_mode`."""
-    return state.inference
-
-
-class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
-    """Switch recording on or off, at once; as a context manager or decorator, until the block ends.
-
-    >>> import tinygrad_cnn as tg
-    >>> x = tg.ones(2, requires_grad=True)
-    >>> with tg.set_grad_enabled(False):
-    ...     (x * 2).requires_grad
-    False
-    """
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
-        self.previous = state.grad
-        state.grad = mode
-
-    def _recreate_cm(self) -> set_grad_enabled:
-        return set_grad_enabled(self.mode)
-
-    def __call__(self, func: F) -> F:
-        state.grad = self.previous  # as a decorator it acts in the calls, not where it is written
-        return super().__call__(func)
-
-    def __enter__(self) -> None:
-        state.grad = self.mode
-
-    def __exit__(self, *exc: object) -> None:
-        state.grad = self.previous
-
-
-class _Mode(ContextDecorator):
-    """A context manager that sets fields of the thread's state; also a decorator, with or without brackets."""
-
-    fields: ClassVar[dict[str, bool]]
-
-    def __new__(cls, func: Any = None) -> Any:
-        return super().__new__(cls) if func is None else cls()(func)
-
-    def _recreate_cm(self) -> _Mode:
-        new: _Mode = type(self)()
-        return new
-
-    def __enter__(self) -> None:
-        self.previous = {name: getattr(state, name) for name in self.fields}
-        vars(state).update(self.fields)
-
-    def __exit__(self, *exc: object) -> None:
-        vars(state).update(self.previous)
-
-
-class no_grad(_Mode):  # noqa: N801 - PyTorch's name
-    """Ops in the block (or in the decorated function) are computed and not recorded.
-
-    >>> import tinygrad_cnn as tg
-    >>> x = tg.ones(2, requires_grad=True)
-    >>> with tg.no_grad():
-    ...     (x * 2).requires_grad
-    False
-    """
-
-    fields: ClassVar[dict[str, bool]] = {"grad": False}
-
-
-class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
-    """Ops in the block are recorded, also inside a `no_grad` block."""
-
-    fields: ClassVar[dict[str, bool]] = {"grad": True}
-
-
-class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
-    """Like `no_grad`, and an `enable_grad` inside it has no effect."""
-
-    fields: ClassVar[dict[str, bool]] = {"inference": True}
-
-
-# ---- 2. variables and nodes --------------------------------------------------------------------------------
+# ---- 1. variables and nodes --------------------------------------------------------------------------------
 
 
 class Variable:
@@ -172,12 +87,14 @@ class Variable:
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the dimensions, outermost first."""
-        return self.array.shape
+        shape: tuple[int, ...] = self.array.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements, a NumPy dtype."""
-        return self.array.dtype
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
 
     @property
     def edge(self) -> Node | Variable:
@@ -210,7 +127,7 @@ class Node:
 
     counter: ClassVar[Any] = itertools.count()
 
-    op: Op[Any]
+    op: Any  # an Op; as a class attribute a type checker would take it for a method
     edges: tuple[Node | Variable | None, ...] | None
     saved: dict[str, Any]
     params: dict[str, Any]
@@ -250,7 +167,7 @@ class Node:
         return f"<{self.op.name} at {self.where}>"
 
 
-# ---- 3. ops ------------------------------------------------------------------------------------------------
+# ---- 2. ops ------------------------------------------------------------------------------------------------
 
 
 class Rule:
@@ -278,7 +195,7 @@ class Op(Generic[P]):
         functools.update_wrapper(self, kernel)
         parameters = inspect.signature(kernel).parameters.values()
         arrays = [p for p in parameters if _is_array(p)]
-        self.kernel = kernel
+        self.kernel: Callable[..., Any] = kernel
         self.name = kernel.__name__
         self.broadcasts = broadcasts
         self.promotes = promotes
@@ -398,9 +315,9 @@ class Op(Generic[P]):
             if self.promotes:
                 values = promote(values)
             if self.ordered:
-                out = self.kernel(*values, **params)  # type: ignore[arg-type]
+                out = self.kernel(*values, **params)
             else:
-                out = self.kernel(**dict(zip(self.arguments, values, strict=True)), **params)  # type: ignore[arg-type]
+                out = self.kernel(**dict(zip(self.arguments, values, strict=True)), **params)
         except (ValueError, TypeError, IndexError) as error:
             raise self._located(error).with_traceback(error.__traceback__) from None
         kept = None
@@ -496,7 +413,8 @@ class Op(Generic[P]):
             return wrap(value, node)
         if name == self.keeps and value.dtype.kind not in "biu":
             raise TypeError(
-                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: a constant to the next derivative"
+                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
+                "floats would be constants to the next derivative"
             )
         if name not in self.places:
             return value
@@ -573,7 +491,7 @@ def composite(function: F) -> F:
     return labelled  # type: ignore[return-value]
 
 
-# ---- 4. the drive ------------------------------------------------------------------------------------------
+# ---- 3. the drive ------------------------------------------------------------------------------------------
 
 
 def grad(
@@ -710,7 +628,8 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
             gx = cast(gx, dtype=edge.dtype)
         if gx.shape != edge.shape:
             raise RuntimeError(
-                f"{node.op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}, at {node.where}"
+                f"{node.op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}"
+                f" — at {node.where}"
             )
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
@@ -795,7 +714,7 @@ def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
     return g
 
 
-# ---- 5. the ops that the drive itself uses -----------------------------------------------------------------
+# ---- 4. the ops that the drive itself uses -----------------------------------------------------------------
 
 
 @op

@@ -30,7 +30,7 @@ def dtype_of(dtype: Any) -> np.dtype[Any]:
     """The NumPy dtype that `dtype` names; None is the default, float32, and Python's `float` stands for it too."""
     if dtype is None:
         return float32
-    found = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
+    found: np.dtype[Any] = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
     if found.kind not in "fiub":
         raise TypeError(f"dtype is {found}, expected real numbers or booleans")
     return found
@@ -65,7 +65,8 @@ def promote(values: list[Any]) -> list[Any]:
 
 def result_type(*values: Any) -> np.dtype[Any]:
     """The dtype in which PyTorch computes an element-wise op of these arrays and numbers."""
-    result, top = bool, -1
+    result: np.dtype[Any] = bool
+    top = -1
     for weight, dtypes in enumerate(_by_weight(values)):
         category = max(map(_category, dtypes), default=-1)
         if category <= top:  # a lighter operand counts only if it is of a higher category

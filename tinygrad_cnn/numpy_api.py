@@ -71,14 +71,16 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
 }
 
 
+REDUCTIONS: dict[np.ufunc, Any] = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+
+
 def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `Tensor.__array_ufunc__` does: the op of the same meaning."""
     if ufunc not in UFUNCS:
         raise TypeError(f"np.{ufunc.__name__} has no gradient here; use t.detach().numpy() if none is wanted")
-    if method == "reduce" and ufunc in (np.add, np.multiply, np.maximum, np.minimum):
-        reduce = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}[ufunc]
+    if method == "reduce" and ufunc in REDUCTIONS:
         kwargs = {"axis": 0} | {name: value for name, value in kwargs.items() if name in ("axis", "keepdims")}
-        return apply_function(reduce, inputs, kwargs)
+        return apply_function(REDUCTIONS[ufunc], inputs, kwargs)
     if method != "__call__" or any(value is not None for value in kwargs.values()):
         what = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f" with {', '.join(kwargs)}")
         raise TypeError(f"{what} is not supported on Tensors; only the plain call is")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Handle", "Tensor", "check_device", "device"]
 
 # Some methods below carry these names, so annotations inside the class need others.
-_Bool, _Float, _Int = bool, float, int
+_Bool: TypeAlias = bool
+_Float: TypeAlias = float
+_Int: TypeAlias = int
 
 class device(str):  # noqa: N801 - PyTorch's name
     """Where tensors live: "cpu", the only device."""
@@ -555,17 +557,10 @@ class Tensor(Variable):
         """The dimensions in another order."""
         return ops.permute(self, _unpacked(dims))
 
-    def expand(self, *sizes: Any) -> Tensor:
-        """The input repeated along its length-1 dimensions; -1 keeps a length."""
-        return ops.expand(self, _unpacked(sizes))
-
-    def repeat(self, *repeats: Any) -> Tensor:
-        """The whole tensor so many times along each dimension."""
-        return ops.repeat(self, _unpacked(repeats))
-
     def tile(self, *dims: Any) -> Tensor:
         """As `repeat`, with missing leading counts taken as 1."""
-        return ops.tile(self, _unpacked(dims))
+        out: Tensor = ops.tile(self, _unpacked(dims))
+        return out
 
     def flip(self, *dims: Any) -> Tensor:
         """The elements in reverse order along the dimensions."""
@@ -581,7 +576,8 @@ class Tensor(Variable):
 
     def expand_as(self, other: Tensor) -> Tensor:
         """The input expanded to the shape of `other`."""
-        return ops.expand(self, other.shape)
+        out: Tensor = ops.expand(self, *other.shape)
+        return out
 
     # ---- methods that are the ops themselves ----
     abs = ops.abs
@@ -620,6 +616,7 @@ class Tensor(Variable):
     erf = ops.erf
     exp = ops.exp
     exp2 = ops.exp2
+    expand = ops.expand
     expm1 = ops.expm1
     flatten = ops.flatten
     floor = ops.floor
@@ -673,6 +670,7 @@ class Tensor(Variable):
     reciprocal = ops.reciprocal
     relu = ops.relu
     remainder = ops.remainder
+    repeat = ops.repeat
     roll = ops.roll
     round = ops.round
     rsqrt = ops.rsqrt

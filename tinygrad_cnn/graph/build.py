@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import source
 from tinygrad_cnn.autograd import Node, Variable, enable_grad
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, Kind, ModuleInfo
 from tinygrad_cnn.graph.style import family_of
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter
 from tinygrad_cnn.random import default_generator
+from tinygrad_cnn.source import line_number
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["capture", "of"]
@@ -68,7 +68,7 @@ def capture(function: Callable[..., Any], *inputs: Any, model: Module | None = N
         outputs = function(*arguments.values(), **kwargs)
     tensors = {name: value for name, value in arguments.items() if isinstance(value, Variable)}
     tensors |= {name: value for name, value in kwargs.items() if isinstance(value, Variable)}
-    title = type(function).__name__ if isinstance(function, Module) else getattr(function, "__name__", "function")
+    title = type(model).__name__ if model is not None else getattr(function, "__name__", "function")
     return of(outputs, model=model, names=tensors, title="function" if title == "<lambda>" else title)
 
 
@@ -81,14 +81,21 @@ class _Builder:
         self.ids: dict[int, int] = {}
         self.calls: dict[str, tuple[Any, int]] = {}
         self.modules: dict[str, ModuleInfo] = {}
-        self.names: dict[int, tuple[str, Kind]] = {}
+        self.names: dict[int, tuple[str, Kind]] = {}  # of tensors, by id
+        self.owners: dict[int, Any] = {}  # the tensors with names, by the ids of their arrays
         if model is not None:
             self.modules = {
-                path: ModuleInfo(type(module).__name__, module.extra_repr()) for path, module in model.named_modules()
+                path: ModuleInfo(type(module).__name__, module.extra_repr(), _is_layer(module))
+                for path, module in model.named_modules()
             }
-            self.names |= {id(tensor): (name, "buffer") for name, tensor in model.named_buffers()}
-            self.names |= {id(tensor): (name, "parameter") for name, tensor in model.named_parameters()}
-        self.names |= {id(tensor): (name, "input") for name, tensor in inputs.items()}
+            self._know("buffer", model.named_buffers())
+            self._know("parameter", model.named_parameters())
+        self._know("input", inputs.items())
+
+    def _know(self, kind: Kind, tensors: Iterable[tuple[str, Any]]) -> None:
+        for name, tensor in tensors:
+            self.names[id(tensor)] = name, kind
+            self.owners[id(tensor.array)] = tensor
 
     def add_all(self, outputs: Sequence[Any]) -> None:
         """Add every op that the outputs depend on, each after the leaves that it is the first to use."""
@@ -100,7 +107,12 @@ class _Builder:
         is_loss = tensor.shape == () and self.nodes[source].family == "reduction, loss"
         label = name or ("loss" if is_loss else "output")
         self._append("output", label, tensor, path="")
-        self.edges.append(Edge(source, len(self.nodes) - 1, ""))
+        self._connect(source, "")
+
+    def _connect(self, source: int, argument: str) -> None:
+        """An edge from a node to the newest one."""
+        made = self.nodes[source]
+        self.edges.append(Edge(source, len(self.nodes) - 1, argument, made.shape, made.dtype, made.nbytes))
 
     def _add_op(self, node: Node) -> None:
         assert node.edges is not None
@@ -110,8 +122,8 @@ class _Builder:
             argument, value = _argument(node, i)
             if edge is not None:
                 sources.append((self._source(edge, argument, node.path), argument))
-            elif id(value) in self.names:
-                sources.append((self._source(value, argument, node.path), argument))
+            elif id(value) in self.owners:
+                sources.append((self._source(self.owners[id(value)], argument, node.path), argument))
             elif value is not None:
                 constants[argument] = _in_words(value)
         params = {name: plain(value) for name, value in node.params.items()}
@@ -127,9 +139,11 @@ class _Builder:
             params=params,
             changed=tuple(name for name, value in params.items() if defaults.get(name, params) != value),
             constants=constants,
-            where=f"{os.path.basename(node.code.co_filename)}:{source.line_number(node.code, node.instruction)}",
+            site=node.instruction,
+            where=f"{os.path.basename(node.code.co_filename)}:{line_number(node.code, node.instruction)}",
         )
-        self.edges += [Edge(source, len(self.nodes) - 1, argument) for source, argument in sources]
+        for source, argument in sources:
+            self._connect(source, argument)
 
     def _source(self, edge: Any, argument: str, path: str) -> int:
         """The number of what an edge comes from; a leaf that is met for the first time is added."""
@@ -158,6 +172,11 @@ class _Builder:
             call += 1
             self.calls[path] = first, call
         return max(call, 0)
+
+
+def _is_layer(module: Module) -> bool:
+    """Whether a module is one of the package's layers, rather than a container or a model."""
+    return type(module).__module__.startswith("tinygrad_cnn.nn.") and not any(True for _ in module.children())
 
 
 def _recorded(edges: list[Any]) -> list[Node]:
@@ -202,6 +221,7 @@ def plain(value: Any) -> Any:
 
 
 def _in_words(value: Any) -> str:
+    """A value that is no number, string or tuple, in one or two words; objects in angle brackets."""
     if isinstance(value, slice):
         ends = ["" if x is None else str(x) for x in (value.start, value.stop, value.step)]
         return ":".join(ends[:2] if value.step is None else ends)
@@ -213,7 +233,7 @@ def _in_words(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, (np.dtype, type)):
         return np.dtype(value).name if isinstance(value, np.dtype) else value.__name__
-    return type(value).__name__
+    return f"<{type(value).__name__}>"
 
 
 def _tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from itertools import groupby
 
 import graphviz
 
+from tinygrad_cnn.graph.fold import fold_layers
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.labels import count, describe, printable, shape_text
 from tinygrad_cnn.graph.style import THEMES, Theme
@@ -27,24 +28,33 @@ _SMALL = 10
 
 
 def to_dot(
-    graph: Graph, *, theme: str = "light", direction: str = "TB", parameters: str = "fold", legend: bool = True
+    graph: Graph,
+    *,
+    theme: str = "light",
+    direction: str = "TB",
+    parameters: str = "fold",
+    fold: str = "layers",
+    legend: bool = True,
 ) -> str:
     """The DOT source of a graph's picture; see `Graph.save` for the options."""
     for name, value, known in (
         ("theme", theme, tuple(THEMES)),
         ("direction", direction, ("TB", "LR")),
         ("parameters", parameters, ("fold", "nodes")),
+        ("fold", fold, ("layers", "none")),
     ):
         if value not in known:
             raise ValueError(f"graph: {name} is {value!r}, expected one of {', '.join(known)}")
-    return _Drawing(graph, THEMES[theme], direction, parameters == "fold").source(legend)
+    shown = fold_layers(graph) if fold == "layers" else graph
+    return _Drawing(shown, len(graph.ops), THEMES[theme], direction, parameters == "fold").source(legend)
 
 
 class _Drawing:
     """One picture under construction."""
 
-    def __init__(self, graph: Graph, theme: Theme, direction: str, fold: bool) -> None:
+    def __init__(self, graph: Graph, ops: int, theme: Theme, direction: str, fold: bool) -> None:
         self.graph = graph
+        self.ops = ops
         self.theme = theme
         self.direction = direction
         self.fold = fold
@@ -179,22 +189,18 @@ class _Drawing:
 
     def _op_title(self, node: GraphNode) -> str:
         if node.id not in self.layers:
-            return node.composite if self._is_whole_composite(node) else node.name
+            return node.name
         calls = self.calls[node.path]
         return f"{node.path} (call {node.call + 1} of {calls})" if calls > 1 else node.path
 
-    def _is_whole_composite(self, node: GraphNode) -> bool:
-        """Whether the neighbours of an op, in order of creation, are not of its composite."""
-        if not node.composite:
-            return False
-        ops = [self.graph[i] for i in (node.id - 1, node.id + 1) if 0 <= i < len(self.graph)]
-        return all(other.composite != node.composite or other.path != node.path for other in ops)
-
     def _subtitle(self, node: GraphNode, words: str) -> str:
+        inside = f"{node.count} ops" if node.count > 1 else ""
         if node.id not in self.layers:
-            return words
+            return words or inside
         info = self.graph.modules.get(node.path)
-        return f"{info.kind} {words or info.extra}".strip() if info else f"{node.name} {words}".strip()
+        if info is None:
+            return f"{node.name} {words or inside}".strip()
+        return f"{info.kind} {words or info.extra.partition(',')[0] or inside}".strip()
 
     def _tooltip(self, node: GraphNode) -> str:
         params = ", ".join(f"{name}={value}" for name, value in node.params.items())
@@ -204,21 +210,21 @@ class _Drawing:
 
     def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
         source = self.graph[edge.source]
-        width = 0.6 + 0.3 * math.log10(max(source.nbytes, 1))
-        label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(source)} "
+        width = 0.6 + 0.3 * math.log10(max(edge.nbytes, 1))
+        label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(edge)} "
         dot.edge(
             f"n{edge.source}", f"n{edge.target}", label=label, penwidth=f"{width:.2f}",
-            tooltip=graphviz.escape(f"{edge.argument}: {shape_text(source)}, {source.nbytes:,} bytes"),
+            tooltip=graphviz.escape(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
         )  # fmt: skip
 
     def _title(self, legend: bool) -> str:
         graph = self.graph
-        totals = f"{len(graph.ops)} ops, {graph.parameter_count:,} parameters"
+        totals = f"{self.ops} ops, {graph.parameter_count:,} parameters"
         rows = [_row([_cell(graph.title, 15, True)]), _row([_cell(totals, 11, False)])]
         if legend:
             used = {node.family for node in graph.ops} | set(() if self.fold else ("parameter",))
             tints = [(name, tint) for name, tint in self.theme.tints.items() if name in used]
-            rows += [_legend(tints[start : start + 3]) for start in range(0, len(tints), 3)]
+            rows.append(_legend(tints, 3))
         return _html("".join(rows))
 
 
@@ -244,18 +250,21 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(text: str, size: int, bold: bool, align: str = "CENTER") -> str:
-    shown = html.escape(printable(text))
+    shown = html.escape(printable(text)).replace("\\", "\\\\")  # or DOT would put a name for \\N
     shown = f"<B>{shown}</B>" if bold else shown
     return f'<TD ALIGN="{align}"{_width(text, size)}><FONT POINT-SIZE="{size}">{shown}</FONT></TD>'
 
 
-def _legend(tints: list[tuple[str, str]]) -> str:
-    """A row of swatches with their meanings."""
-    cells = []
-    for name, tint in tints:
-        cells.append(f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>')
-        cells.append(f'{_cell(name, _SMALL, False)}<TD WIDTH="8"></TD>')
-    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="1">{_row(cells)}</TABLE>'
+def _legend(tints: list[tuple[str, str]], columns: int) -> str:
+    """Swatches with their meanings, in rows."""
+    rows = []
+    for start in range(0, len(tints), columns):
+        cells = []
+        for name, tint in tints[start : start + columns]:
+            cells.append(f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>')
+            cells.append(f'{_cell(name, _SMALL, False, "LEFT")}<TD WIDTH="8"></TD>')
+        rows.append(_row(cells))
+    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="1">{"".join(rows)}</TABLE>'
     return _row([f"<TD>{table}</TD>"])
 
 

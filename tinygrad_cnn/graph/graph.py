@@ -22,7 +22,8 @@ class GraphNode:
     family: for an op, the file of ops that it comes from. path: the module inside which it ran; call: which call of
     that module it was, from 0. composite: the function of ops that made it. params: the op's static parameters as
     plain values; changed: the names of those that are not at their defaults. constants: arguments without gradient,
-    in words. where: the user's file and line.
+    in words. where: the user's file and line; site: the place in that line's code. count: how many ops were folded
+    into this one.
     """
 
     id: int
@@ -39,6 +40,8 @@ class GraphNode:
     changed: tuple[str, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
     where: str = ""
+    site: int = 0
+    count: int = 1
     trainable: bool = False
 
     @property
@@ -54,19 +57,23 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What node `source` made goes to node `target` as its argument `argument`."""
+    """What node `source` made, an array of `shape` and `dtype`, goes to node `target` as its argument `argument`."""
 
     source: int
     target: int
     argument: str
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleInfo:
-    """The class of a module, and its constructor's arguments as its repr shows them."""
+    """The class of a module, its arguments as its repr shows them, and whether it is a layer of `nn`."""
 
     kind: str
     extra: str
+    is_layer: bool
 
 
 class Graph:
@@ -133,7 +140,10 @@ class Graph:
             "title": self.title,
             "nodes": [{name: _listed(getattr(node, name)) for name in GraphNode.__slots__} for node in self.nodes],
             "edges": [{name: getattr(edge, name) for name in Edge.__slots__} for edge in self.edges],
-            "modules": {path: {"kind": info.kind, "extra": info.extra} for path, info in self.modules.items()},
+            "modules": {
+                path: {name: getattr(info, name) for name in ModuleInfo.__slots__}
+                for path, info in self.modules.items()
+            },
         }
 
     def to_json(self) -> str:
@@ -156,7 +166,8 @@ class Graph:
         """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, or .pdf.
 
         theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
-        in the box of their op, "nodes" draws each one. legend: whether to explain the colours.
+        in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like
+        cross_entropy, as one box, "none" draws each op. legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs).
         Errors: ValueError for another ending or option, OSError when the file cannot be written.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from tinygrad_cnn.graph.graph import Graph, GraphNode
+from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
 __all__ = ["count", "describe", "printable", "shape_text"]
 
@@ -13,10 +13,10 @@ __all__ = ["count", "describe", "printable", "shape_text"]
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
 
 
-def shape_text(node: GraphNode) -> str:
+def shape_text(what: GraphNode | Edge) -> str:
     """The shape as Python writes it; with the dtype where it is not float32."""
-    text = str(node.shape)
-    return text if node.dtype == "float32" else f"{text} {node.dtype}"
+    text = str(what.shape)
+    return text if what.dtype == "float32" else f"{text} {what.dtype}"
 
 
 def printable(text: str) -> str:
@@ -54,10 +54,15 @@ def describe(graph: Graph, node: GraphNode) -> str:
     elif node.family == "normalisation" and weight:
         words = [_each(weight)]
     else:
-        words = [f"{name}={_short(params[name])}" for name in node.changed if name not in _SILENT]
+        words = [f"{name}={_short(params[name])}" for name in node.changed if _telling(node, name)]
         if not node.composite:  # a composite's own constants (a dropout mask) are no news
             words += [f"{name} {text}" for name, text in node.constants.items()]
     return " ".join(words)
+
+
+def _telling(node: GraphNode, name: str) -> bool:
+    value = node.params[name]
+    return name not in _SILENT and not (isinstance(value, str) and value.startswith("<"))
 
 
 def _each(value: Any) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["THEMES", "Theme", "family_of"]
+from tinygrad_cnn import ops
+
+__all__ = ["THEMES", "Theme", "family_of", "family_of_function"]
 
 # What an op does, by the file of ops in which it stands.
 _FAMILIES = {
@@ -29,6 +31,7 @@ _EXCEPTIONS = {
     "sum_to": "reduction, loss",
     "broadcast_to": "shape only",
     "cast": "element-wise",
+    "dropout": "activation",
     "embedding": "convolution, linear",
 }
 # The colour of each family; shape-only ops have none, they are drawn as small plain text.
@@ -77,7 +80,16 @@ THEMES = {
 
 def family_of(op: Any) -> str:
     """The family of an op: what its tint stands for."""
-    module = op.kernel.__module__
+    return _family(op.name, op.kernel.__module__)
+
+
+def family_of_function(name: str) -> str | None:
+    """The family of a function of ops (a composite) by its name, None if it is not one of the package's."""
+    function = getattr(ops, name, None)
+    return None if function is None else _family(name, function.__module__)
+
+
+def _family(name: str, module: str) -> str:
     if not module.startswith("tinygrad_cnn."):
         return "other op"
-    return _EXCEPTIONS.get(op.name) or _FAMILIES.get(module.rpartition(".")[2], "other op")
+    return _EXCEPTIONS.get(name) or _FAMILIES.get(module.rpartition(".")[2], "other op")

@@ -20,6 +20,7 @@ from tinygrad_cnn.kernels.dispatch import (
     softmax_cross_entropy,
     softmax_cross_entropy_grad,
 )
+from tinygrad_cnn.kernels.linear import linear, matmul
 from tinygrad_cnn.kernels.reference import (
     adam_step,
     batch_norm,
@@ -44,6 +45,8 @@ __all__ = [
     "conv_weight",
     "get_kernels",
     "get_num_threads",
+    "linear",
+    "matmul",
     "max_pool",
     "max_pool_flat_indices",
     "max_pool_gather",

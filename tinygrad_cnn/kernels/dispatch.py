@@ -73,6 +73,10 @@ def _fast(name: str, size: int, threshold: int, *arrays: Array | None) -> Any:
         return None
     if size == 0 or any(a is not None and a.dtype != np.float32 for a in arrays):
         return None
+    return _module(name)
+
+
+def _module(name: str) -> Any:
     return _modules.get(name) or _load(name)
 
 
@@ -109,6 +113,10 @@ def conv(
     fast = _fast_conv(len(x), x.shape[1], w, groups, out, x, b)
     if fast is None:
         return reference.conv(x, w, b, stride, padding, dilation, groups)
+    if _winograd_suits(fast, x, w, stride, dilation, groups):
+        y = _module("winograd").conv(_packed(x), _packed(w), b, padding)
+        if y is not None:
+            return y  # type: ignore[no-any-return]
     if x.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv(_row(x), _row(w), b, *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -147,6 +155,16 @@ def conv_backward(
     needs: tuple[bool, bool, bool],
 ) -> tuple[Array | None, Array | None, Array | None]:
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
+    out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    fast = _fast_conv(len(x), x.shape[1], w, groups, out, x, g)
+    if (
+        (needs[0] or needs[1])
+        and g.shape == (len(x), len(w), *out)
+        and _winograd_suits(fast, x, w, stride, dilation, groups)
+    ):
+        found = _module("winograd").conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
+        if found is not None:
+            return found[0], found[1], found[2] if needs[2] else None
     dx = conv_input(g, w, x.shape, stride, padding, dilation, groups) if needs[0] else None
     dw, db = _conv_weight(x, g, w.shape, stride, padding, dilation, groups) if needs[1] else (None, None)
     if needs[2] and db is None:
@@ -180,6 +198,14 @@ def _fast_conv(n: int, channels: int, w: Array, groups: int, out: Ints, *arrays:
     if len(out) > 2 or min(out) < 1 or len(w) % groups or channels != w.shape[1] * groups:
         return None
     return _fast("direct", n * math.prod(out) * w.size, SMALL_CONV, w, *arrays)
+
+
+def _winograd_suits(fast: Any, x: Array, w: Array, stride: Ints, dilation: Ints, groups: int) -> bool:
+    """Whether F(4x4, 3x3) is to be used where `fast`, the direct kernel, could be."""
+    if fast is None or w.shape[2:] != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1:
+        return False
+    channels = (w.shape[0], w.shape[1])
+    return min(channels) >= 16 and not any(c % 4 for c in channels) and _module("winograd") is not None
 
 
 def _row(x: Array) -> Array:

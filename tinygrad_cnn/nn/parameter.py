@@ -32,13 +32,6 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.array, self.tracked)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        memo[id(self)] = copy = type(self)(self.array.copy(), self.tracked)
-        return copy
-
 
 class UninitializedParameter(Parameter):
     """A parameter without a shape yet; a lazy layer calls `materialize` when it sees its first input.

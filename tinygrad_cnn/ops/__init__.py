@@ -25,18 +25,15 @@ from tinygrad_cnn.ops.pool import *
 from tinygrad_cnn.ops.reduce import *
 from tinygrad_cnn.ops.shape import *
 
-__all__ = sorted(
-    [
-        "broadcast_to", "cast", "sum_to",
-        *_activation.__all__,
-        *_conv.__all__,
-        *_elementwise.__all__,
-        *_index.__all__,
-        *_linear.__all__,
-        *_loss.__all__,
-        *_norm.__all__,
-        *_pool.__all__,
-        *_reduce.__all__,
-        *_shape.__all__,
-    ]
-)  # fmt: skip
+__all__ = ["broadcast_to", "cast", "sum_to"]
+__all__ += _activation.__all__
+__all__ += _conv.__all__
+__all__ += _elementwise.__all__
+__all__ += _index.__all__
+__all__ += _linear.__all__
+__all__ += _loss.__all__
+__all__ += _norm.__all__
+__all__ += _pool.__all__
+__all__ += _reduce.__all__
+__all__ += _shape.__all__
+__all__.sort()

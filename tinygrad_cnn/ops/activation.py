@@ -15,7 +15,6 @@ from tinygrad_cnn import kernels, random
 from tinygrad_cnn.autograd import Array, composite, op
 from tinygrad_cnn.ops.elementwise import (
     abs,
-    clamp_max,
     div,
     erf,
     exp,
@@ -220,6 +219,7 @@ def hardsigmoid_grad(g: Array, input: Array) -> Array:
 
 
 @op
+@quiet
 def hardswish(input: Array, inplace: bool = False) -> Any:
     """input · hardsigmoid(input) (Howard et al., "Searching for MobileNetV3", 2019).
 
@@ -252,8 +252,8 @@ def scaled_elu(input: Array, alpha: float, scale: float, input_scale: float) -> 
 @scaled_elu.vjp("input")
 def scaled_elu_grad(g: Array, input: Array, alpha: float, scale: float, input_scale: float) -> Array:
     # The exponential of a clamped input: that of a large one would be inf, and 0 · inf in the next derivative NaN.
-    slope = exp(clamp_max(input, 0) * input_scale) * (alpha * scale * input_scale)
-    return where(gt(input, 0), g * scale, g * slope)
+    slope = exp(where(lt(input, 0), input, 0.0) * input_scale) * (alpha * scale * input_scale)
+    return where(le(input, 0), g * slope, g * scale)
 
 
 @composite

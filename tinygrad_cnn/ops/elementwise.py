@@ -404,6 +404,7 @@ def pow_grad_exponent(g: Array, out: Array, input: Array, exponent: Array) -> Ar
 
 
 @op
+@quiet
 def square(input: Array) -> Any:
     """input².
 

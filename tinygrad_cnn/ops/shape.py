@@ -651,21 +651,25 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
 
 @composite
 def _pad_by_position(input: Array, pad: tuple[int, ...], mode: str) -> Any:
-    kinds = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    if mode not in kinds:
+    if mode not in ("reflect", "replicate", "circular"):
         raise ValueError(f"pad: mode is {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
     for d, before, after in _pairs(pad, input.ndim):
-        n = input.shape[d]
-        most = {"reflect": n - 1, "circular": n}.get(mode, max(before, after) if n else 0)
-        if max(before, after) > most:
-            raise ValueError(
-                f"pad: mode {mode!r} pads dimension {d} of {input.shape} by at most {most}, not {(before, after)}"
-            )
-        positions = np.pad(np.arange(n), (max(before, 0), max(after, 0)), kinds[mode])  # type: ignore[call-overload]
-        positions = positions[max(-before, 0) : len(positions) - max(-after, 0)]
         if before or after:
-            input = index_select(input, d, positions)
+            input = index_select(input, d, _padded_positions(input.shape, d, before, after, mode))
     return input
+
+
+def _padded_positions(shape: tuple[int, ...], dim: int, before: int, after: int, mode: str) -> Any:
+    """Which elements of the input stand along a padded dimension."""
+    n = shape[dim]
+    most = {"reflect": n - 1, "replicate": max(before, after) if n else 0, "circular": n}[mode]
+    if max(before, after) > most:
+        raise ValueError(f"pad: mode {mode!r} pads dimension {dim} of {shape} by at most {most}, not {(before, after)}")
+    more = (max(before, 0), max(after, 0))
+    part = slice(max(-before, 0), min(after, 0) or None)
+    if mode == "circular":  # what is cut off does not come in again at the far end
+        return np.pad(np.arange(n)[part], more, "wrap")
+    return np.pad(np.arange(n), more, "reflect" if mode == "reflect" else "edge")[part]
 
 
 def _pairs(pad: tuple[int, ...], ndim: int) -> list[tuple[int, int, int]]:

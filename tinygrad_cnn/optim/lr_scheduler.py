@@ -28,7 +28,7 @@ class LRScheduler:
     """The base class: a subclass writes `get_lr`, which returns the rate of each group at epoch `self.last_epoch`.
 
     last_epoch: -1 to begin; to go on after a checkpoint, the number of the last epoch that was seen (the groups then
-    hold `initial_lr`, and the present rate stays). `base_lrs` holds the rates that the schedule started from.
+    hold `initial_lr`). `base_lrs` holds the rates that the schedule started from.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -42,11 +42,7 @@ class LRScheduler:
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
-        if last_epoch == -1:
-            self.step()
-        else:
-            self.last_epoch += 1
-            self._last_lr = [group["lr"] for group in optimizer.param_groups]
+        self._begin()
 
     @property
     def _name(self) -> str:
@@ -56,6 +52,9 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{self._name}: optimizer is a {type(optimizer).__name__}, expected an Optimizer")
         self.optimizer = optimizer
+
+    def _begin(self) -> None:
+        self.step()
 
     def get_lr(self) -> list[float]:
         """The learning rate of each group at epoch `self.last_epoch`."""
@@ -146,15 +145,23 @@ class _Multiplying(LRScheduler):
     def _factor(self, epoch: int) -> float:
         raise NotImplementedError
 
+    def _begin(self) -> None:
+        if self.last_epoch == -1:
+            self.step()
+        else:  # the present rate holds what was multiplied so far
+            self.last_epoch += 1
+            self._set([group["lr"] for group in self.optimizer.param_groups])
+
     def get_lr(self) -> list[float]:
         """The learning rate of each group at epoch `self.last_epoch`."""
+        present = [group["lr"] for group in self.optimizer.param_groups]
         now = self._factor(self.last_epoch)
         before = self._factor(self.last_epoch - 1) if self.last_epoch else 1.0
         if now == before:
-            return [group["lr"] for group in self.optimizer.param_groups]
-        if before == 0:  # nothing is left that a factor could bring back
-            return [self.low + (base - self.low) * now for base in self.base_lrs]
-        return [self.low + (group["lr"] - self.low) * (now / before) for group in self.optimizer.param_groups]
+            return present
+        if before == 0:  # nothing is left that a ratio could bring back
+            return [rate + (base - self.low) * now for rate, base in zip(present, self.base_lrs, strict=True)]
+        return [self.low + (rate - self.low) * (now / before) for rate in present]
 
 
 class StepLR(_Multiplying):

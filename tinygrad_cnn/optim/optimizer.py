@@ -157,7 +157,8 @@ class Optimizer:
         for group in self.param_groups:
             options = {name: value for name, value in group.items() if name != "params"}
             groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
-        return {"state": {numbers[id(p)]: dict(held) for p, held in self.state.items()}, "param_groups": groups}
+        state = {numbers[id(p)]: dict(held) for p, held in self.state.items() if held}
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned, of an optimizer whose groups have as many parameters as here.

@@ -53,6 +53,7 @@ from tinygrad_cnn.kernels.fast.simd import (
     sub,
     total,
 )
+from tinygrad_cnn.kernels.linear import matmul
 from tinygrad_cnn.kernels.sizes import Ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -279,19 +280,261 @@ def _input_gradient_tiles(v, vi, step, tiles, tiles_wide, tile, planes, pitch): 
 
 @helper
 def _write_rows(planes, pitch, tiles_wide, bias, row, out, target, height, width):  # type: ignore[no-untyped-def]
-    """The pixels of 4 x 4 planes plus `bias` to one plane of the output; gives 0 times all of them, summed.
-
-    That is 0, or NaN if any of them is not finite: then the caller computes again without Winograd, which spreads
-    a NaN over its tile and makes NaN of infinities.
-    """
+    """The pixels of 4 x 4 planes plus `bias` to one plane of the output; gives `_check` of them."""
     vb, check = splat(bias), splat(float32(0))
     for h in range(height):
         at = (h & 3) * 4 * pitch + (h >> 2) * tiles_wide
         for t in range(0, tiles_wide, LANES):
-            v = _load_6(planes, at + t, pitch)
-            y0, y1, y2, y3 = _collect(v[0], v[1], v[2], v[3])
-            _store_4(row, 4 * t, 8, (add(y0, vb), add(y1, vb), add(y2, vb), add(y3, vb)))
+            y0, y1 = load(planes, at + t), load(planes, at + t + pitch)
+            y2, y3 = load(planes, at + t + 2 * pitch), load(planes, at + t + 3 * pitch)
+            y0, y1, y2, y3 = _collect(add(y0, vb), add(y1, vb), add(y2, vb), add(y3, vb))
+            _store_4(row, 4 * t, 8, (y0, y1, y2, y3))
         copy_row(row, 0, out, target + h * width, width)
-        for j in range(0, width, LANES):
-            check = fma(load(row, j), splat(float32(0)), check)
+        check = _check(row, width, check)
     return total(check)
+
+
+@helper
+def _write_overlapping_rows(planes, pitch, tiles_wide, top, row, out, target, height, width):  # type: ignore[no-untyped-def]
+    """The pixels of 6 x 6 planes, without the border of `top`, to one plane of dx; gives `_check` of them.
+
+    Columns 4 and 5 of a tile are columns 0 and 1 of the tile to its right; here they are added.
+    """
+    zero, check = splat(float32(0)), splat(float32(0))
+    for h in range(height):
+        at = ((h + top[0]) & 3) * 6 * pitch + ((h + top[0]) >> 2) * tiles_wide
+        for t in range(0, tiles_wide, LANES):
+            v0, v1, v2, v3, _, _ = _load_6(planes, at + t, pitch)
+            _store_4(row, 4 * t, 8, _collect(v0, v1, v2, v3))
+        store(row, 4 * tiles_wide, zero)
+        for t in range(0, tiles_wide, LANES):
+            _, _, _, _, v4, v5 = _load_6(planes, at + t, pitch)
+            y0, y1, y2, y3 = _collect(v4, v5, zero, zero)
+            i = 4 * t + 4
+            store(row, i, add(load(row, i), y0))
+            store(row, i + 8, add(load(row, i + 8), y1))
+            store(row, i + 16, add(load(row, i + 16), y2))
+            store(row, i + 24, add(load(row, i + 24), y3))
+        copy_row(row, top[1], out, target + h * width, width)
+        check = _check(row, top[1] + width, check)
+    return total(check)
+
+
+@helper
+def _check(row, width, check):  # type: ignore[no-untyped-def]
+    """Add 0 times a row to `check`: it stays 0, or becomes NaN if any pixel is not finite.
+
+    In that case the caller computes again without Winograd, which spreads a NaN over its tile and makes NaN of
+    infinities.
+    """
+    for j in range(0, width, LANES):
+        check = fma(load(row, j), splat(float32(0)), check)
+    return check
+
+
+# The kernels ----------------------------------------------------------------------------------------------------
+
+_f1, _f3, _f4, _i1 = given(float32, 1), given(float32, 3), given(float32, 4), given(int64, 1)
+_out1, _out4 = filled(float32, 1), filled(float32, 4)
+
+
+@helper
+def _products(x, xi, line, count, offsets, depth, w, wi, rows, start, y, yi):  # type: ignore[no-untyped-def]
+    """(rows x depth) times (depth x count) by register tiles, for a `count` that is a multiple of 8."""
+    t = 0
+    while t < count:
+        for o in range(0, rows, 4):
+            at = yi + o * line + t
+            if count - t >= 24:
+                _products_24(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
+            elif count - t >= 16:
+                _products_16(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
+            else:
+                _products_8(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
+        t += 24 if count - t >= 24 else 16 if count - t >= 16 else 8
+
+
+@kernel(void(_f4, _f1, _f1, _i1, int64, int64, _i1, _i1, _f1, _out4, _out1, _out1, int64, int64))
+def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scratch, check, n0, n1):  # type: ignore[no-untyped-def]
+    """Images n0 <= n < n1, `block` at once; `layout` says where in `scratch` each piece begins."""
+    _, channels, height, width = x.shape
+    _, out_channels, out_height, out_width = out.shape
+    tiles_wide, tiles_high = (out_width + 3) // 4, (out_height + 3) // 4
+    tiles = (tiles_wide * tiles_high + 7) // 8 * 8
+    line = block * tiles
+    v_step, m_step = channels * line + 16, out_channels * line + 16
+    xp, up, sp, op, out_p = pointer(x), pointer(u), pointer(start), pointer(offsets), pointer(out)
+    memory = pointer(scratch)
+    planes, out_planes, tile = memory, shifted(memory, layout[1]), shifted(memory, layout[2])
+    row, out_row = shifted(memory, layout[3]), shifted(memory, layout[4])
+    v, m = shifted(memory, layout[5]), shifted(memory, layout[6])
+    for n in range(n0, n1, block):
+        images = min(block, n1 - n)
+        for c in range(channels):
+            for b in range(images):
+                _deal_plane(
+                    xp, ((n + b) * channels + c) * height * width, height, width, padding[0], padding[1],
+                    4 * tiles_high + 2, 6, tiles_wide, planes, pitch, row,
+                )  # fmt: skip
+                _input_tiles(planes, pitch, tiles, tiles_wide, tile, v, c * line + b * tiles, v_step)
+        for k in range(COMPONENTS):
+            weights = k * out_channels * channels
+            _products(v, k * v_step, line, images * tiles, op, channels, up, weights, out_channels, sp, m, k * m_step)
+        for b in range(images):
+            for o in range(out_channels):
+                _output_tiles(m, o * line + b * tiles, m_step, tiles, tile, out_planes, pitch)
+                target = ((n + b) * out_channels + o) * out_height * out_width
+                check[0] += _write_rows(
+                    out_planes, pitch, tiles_wide, bias[o], out_row, out_p, target, out_height, out_width
+                )
+
+
+@kernel(
+    void(_f4, _f4, _f1, _i1, int64, int64, _i1, _i1, _i1, _f1, _out4, _out1, _out1, _out1, _out1, int64, int64)
+)
+def _backward(  # type: ignore[no-untyped-def]
+    x, g, u, padding, pitch, block, layout, x_offsets, g_offsets, start, dx, du, db, scratch, check, n0, n1
+):
+    """Both gradients, for images n0 <= n < n1; without dx where it has no image, without dw where du is empty."""
+    _, channels, height, width = x.shape
+    _, out_channels, out_height, out_width = g.shape
+    tiles_wide, tiles_high = (out_width + 3) // 4, (out_height + 3) // 4
+    tiles = (tiles_wide * tiles_high + 7) // 8 * 8
+    line = block * tiles
+    v_step, m_step = channels * line + 16, out_channels * line + 16
+    xp, gp, up, sp, dxp, dup = pointer(x), pointer(g), pointer(u), pointer(start), pointer(dx), pointer(du)
+    x_op, g_op = pointer(x_offsets), pointer(g_offsets)
+    memory = pointer(scratch)
+    planes, g_planes, tile = memory, shifted(memory, layout[1]), shifted(memory, layout[2])
+    x_row, out_row = shifted(memory, layout[3]), shifted(memory, layout[4])
+    v, m, g_row = shifted(memory, layout[5]), shifted(memory, layout[6]), shifted(memory, layout[7])
+    top = padding[0], padding[1]
+    for n in range(n0, n1, block):
+        images = min(block, n1 - n)
+        for o in range(out_channels):
+            for b in range(images):
+                source = ((n + b) * out_channels + o) * out_height * out_width
+                _deal_plane(
+                    gp, source, out_height, out_width, 0, 0,
+                    4 * tiles_high, 4, tiles_wide, g_planes, pitch, g_row,
+                )  # fmt: skip
+                _output_gradient_tiles(g_planes, pitch, tiles, tile, m, o * line + b * tiles, m_step)
+                db[o] += sum_run(gp, source, out_height * out_width)
+        if du.shape[0] > 0:
+            for c in range(channels):
+                for b in range(images):
+                    _deal_plane(
+                        xp, ((n + b) * channels + c) * height * width, height, width, top[0], top[1],
+                        4 * tiles_high + 2, 6, tiles_wide, planes, pitch, x_row,
+                    )  # fmt: skip
+                    _input_tiles(planes, pitch, tiles, tiles_wide, tile, v, c * line + b * tiles, v_step)
+            for k in range(COMPONENTS):
+                for o in range(0, out_channels, 4):
+                    for c in range(0, channels, 2):
+                        _dot_4x2(
+                            m, k * m_step + o * line, line, v, k * v_step, x_op, c, images * tiles,
+                            dup, (k * out_channels + o) * channels + 4 * c,
+                        )  # fmt: skip
+        if dx.shape[0] > 0:
+            for k in range(COMPONENTS):
+                weights = k * out_channels * channels
+                _products(
+                    m, k * m_step, line, images * tiles, g_op, out_channels, up, weights, channels, sp, v, k * v_step
+                )
+            for b in range(images):
+                for c in range(channels):
+                    _input_gradient_tiles(
+                        v, c * line + b * tiles, v_step, tiles, tiles_wide, tile, planes, pitch
+                    )
+                    target = ((n + b) * channels + c) * height * width
+                    check[0] += _write_overlapping_rows(
+                        planes, pitch, tiles_wide, top, out_row, dxp, target, height, width
+                    )
+
+
+# What the dispatcher calls --------------------------------------------------------------------------------------
+
+
+def _weight_points() -> Array:
+    """G (6 x 3): the weights' polynomial at each point over the product of its distances to the other points."""
+    points = (0.0, 0.75, -0.75, 1.5, -1.5)
+    g = np.zeros((6, 3))
+    for j, point in enumerate(points):
+        scale = np.prod([point - other for other in points if other != point])
+        g[j] = np.array([1.0, point, point * point]) / scale
+    g[5, 2] = 1.0
+    return g
+
+
+# (G w G^T) for a flattened 3 x 3 weight: 36 x 9.
+_TO_COMPONENTS = np.kron(_weight_points(), _weight_points()).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _plan(channels: int, out_channels: int, out: Ints, block: int) -> tuple[int, Array, int, Array, Array]:
+    """The planes' pitch, where each piece of scratch begins and its size, the offsets of V's and of M's lines."""
+    high, wide = (-(-s // 4) for s in out)
+    tiles = aligned(high * wide, 8)
+    # A plane has one more row of tiles, for rows 4 and 5 of the last; vectors read and write up to 15 floats beyond.
+    pitch = tiles + aligned(wide, 8) + 16
+    row = 4 * aligned(wide, 8) + 64
+    line = block * tiles
+    pieces = [24 * pitch, 16 * pitch, 288, row, row, 36 * (channels * line + 16), 36 * (out_channels * line + 16), row]
+    layout = np.cumsum([0, *pieces])
+    x_offsets, g_offsets = np.arange(channels) * line, np.arange(out_channels) * line
+    return pitch, layout, int(layout[-1]), x_offsets, g_offsets
+
+
+def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
+    """`reference.conv` for 3 x 3 weights, stride 1, channels in fours; None if some result is not finite."""
+    n, channels = x.shape[:2]
+    out_channels = len(w)
+    out = (x.shape[2] + 2 * padding[0] - 2, x.shape[3] + 2 * padding[1] - 2)
+    cuts = threads.parts(n, n * w.size * out[0] * out[1])
+    tiles = aligned(-(-out[0] // 4) * -(-out[1] // 4), 8)
+    block = max(1, min(4, n // len(cuts), CACHE // (COMPONENTS * max(channels, out_channels) * tiles)))
+    pitch, layout, size, offsets, _ = _plan(channels, out_channels, out, block)
+    # (O, C, 3, 3) -> (9, O/4, C, 4) -> (36, O/4, C, 4)
+    by_tap = w.reshape(out_channels // 4, 4, channels, 9).transpose(3, 0, 2, 1).reshape(9, -1)
+    u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
+    bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
+    y = np.empty((n, out_channels, *out), np.float32)
+    scratch, check = zeros(len(cuts), size), zeros(len(cuts), 1)
+    pad, start = np.array(padding), np.zeros(4, np.float32)
+    jobs = [
+        (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], check[i], *cut)
+        for i, cut in enumerate(cuts)
+    ]
+    threads.run(_forward, jobs)
+    return y if not check.any() else None
+
+
+def conv_backward(
+    g: Array, x: Array, w: Array, padding: Ints, need_x: bool, need_w: bool
+) -> tuple[Array | None, Array | None, Array] | None:
+    """The gradients of x, w and the bias, likewise; None if some result is not finite."""
+    n, channels = x.shape[:2]
+    out_channels, out = len(w), g.shape[2:]
+    cuts = threads.parts(n, n * w.size * out[0] * out[1])
+    block = max(1, min(BACKWARD_BLOCK, n // len(cuts)))
+    pitch, layout, size, x_offsets, g_offsets = _plan(channels, out_channels, out, block)
+    # (O, C, 3, 3) -> (9, C/4, O, 4) -> (36, C/4, O, 4)
+    by_tap = w.reshape(out_channels, channels // 4, 4, 9).transpose(3, 1, 0, 2).reshape(9, -1)
+    u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
+    dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
+    du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
+    db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), size), zeros(len(cuts), 1)
+    pad, start = np.array(padding), np.zeros(4, np.float32)
+    jobs = [
+        (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start, dx, du[i], db[i], scratch[i], check[i], *cut)
+        for i, cut in enumerate(cuts)
+    ]
+    threads.run(_backward, jobs)
+    dw = None
+    if need_w:
+        # (36, O/4, C, 4) -> (9, O/4, C, 4) -> (O, C, 3, 3)
+        dw = matmul(_TO_COMPONENTS.T, du.sum(axis=0).reshape(COMPONENTS, -1))
+        dw = dw.reshape(9, out_channels // 4, channels, 4).transpose(1, 3, 2, 0).reshape(w.shape)
+    if check.any() or (dw is not None and not np.isfinite(dw).all()):
+        return None
+    return dx if need_x else None, dw, db.sum(axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_cnn.kernels.reference.windows import Array, quiet
@@ -19,7 +21,7 @@ def batch_norm(
     >>> y.ravel(), mean, var
     (array([-1.,  1.]), array([2.]), array([1.]))
     """
-    lines = x.reshape(*x.shape[:2], -1)  # (N, C, *S) -> (N, C, S)
+    lines = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))  # (N, C, *S) -> (N, C, S); -1 fails on an empty batch
     mean = _channel_mean(lines)
     centred = lines - mean[:, None]
     var = _channel_mean(centred * centred)
@@ -43,7 +45,7 @@ def batch_norm_backward(
     >>> dx.ravel(), dweight, dbias
     (array([0., 0.]), array([-1.]), array([1.]))
     """
-    lines, g = x.reshape(*x.shape[:2], -1), g.reshape(*x.shape[:2], -1)
+    lines, g = (a.reshape(*x.shape[:2], math.prod(x.shape[2:])) for a in (x, g))
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     xhat = (lines - mean[:, None]) * rstd[:, None]
     mean_g, mean_gx = _channel_mean(g), _channel_mean(g * xhat)

@@ -1,0 +1,351 @@
+"""Reading and writing by position, against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from peers.compare import compare, raises_alike
+
+pytestmark = pytest.mark.peers
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+rng = np.random.default_rng(13)
+X = rng.normal(size=(3, 4, 5))
+MATRIX = rng.normal(size=(3, 4))
+VECTOR = rng.normal(size=6)
+NUMBER = np.array(2.5)
+TIES = np.array([[2.0, 1.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 3.0, -1.0, 3.0]])
+NANS = np.array([[2.0, np.nan, 1.0, np.nan], [np.inf, 0.0, -np.inf, np.nan]])
+
+
+def array(*values: Any, dtype: Any = np.int64) -> Any:
+    return np.array(values, dtype)
+
+
+MASK = MATRIX > 0
+LAST = VECTOR[:5] > 0
+
+INDICES: list[Any] = [
+    1,
+    -1,
+    slice(1, 3),
+    slice(None, None, 2),
+    slice(-2, None),
+    slice(3, 1),
+    None,
+    Ellipsis,
+    (),
+    (0, 1, 2),
+    (Ellipsis, 0),
+    (1, Ellipsis, slice(2)),
+    (slice(None), None, 2),
+    (None, 0, None, slice(1, 2), Ellipsis, None),
+    True,
+    False,
+    [0, 2],
+    [],
+    [0, 2, 0, 0],
+    (slice(None), [3, 0, 3]),
+    ([0, 2], [1, 1]),
+    ([0, 2], slice(None), [1, 1]),
+    (0, slice(None), [1, 1]),  # PyTorch takes the 0 first; NumPy has another order of dimensions here
+    ([0, 1], 2, [1, 1]),
+    (slice(None), 0, [1, 1]),
+    (None, [0, 1]),
+    ([0, 1], None, [1, 1]),
+    ([0, 1], True),
+    ([0, 1], slice(1, 3), slice(None, None, 2)),
+    (slice(1, 3), [[0, 1], [1, 3]], [0, 4]),
+    (Ellipsis, [0, 0], None),
+    array(2, 0, -1),
+    array([0, 1], [2, 2]),
+    array(1)[0],
+    np.array(1),
+    np.int64(2),
+    np.array([0, 2], np.int32),
+    (array([0], [2]), array(1, 3, 1)),
+    (slice(None), array(1, 1), array(0, 0)),
+    MASK,
+    np.zeros((3, 4), bool),
+    (MASK, 2),
+    (MASK, array(1)),
+    (slice(None), slice(None), LAST),
+    (Ellipsis, LAST),
+    (1, slice(None), LAST),
+    (X > 0),
+    (VECTOR[:3] > 0, [1]),
+    (None, MASK, None),
+    array(0, 1, 1, 2, 2, 2),
+]
+
+
+def as_theirs(index: Any) -> Any:
+    """The same index with torch's tensors in the place of arrays, and of NumPy's integers."""
+    if isinstance(index, tuple):
+        return tuple(map(as_theirs, index))
+    if isinstance(index, np.generic):
+        return index.item()
+    return torch.from_numpy(index) if isinstance(index, np.ndarray) else index
+
+
+def as_ours(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(map(as_ours, index))
+    return tg.tensor(index) if isinstance(index, np.ndarray) else index
+
+
+@pytest.mark.parametrize("index", INDICES, ids=lambda i: str(i).replace("\n", ""))
+def test_getitem(index: Any) -> None:
+    theirs = as_theirs(index)
+    for given in (as_ours(index), index):  # Tensors and ndarrays as indices
+        compare(lambda x, i=given: tg.getitem(x, i), lambda x: x[theirs], X)
+    compare(lambda x: tg.getitem(x, index), lambda x: x[theirs], (X * 10).astype(np.int64))
+
+
+@pytest.mark.parametrize("index", INDICES, ids=lambda i: str(i).replace("\n", ""))
+def test_setitem(index: Any) -> None:
+    theirs = as_theirs(index)
+    result = X[index] if not _differs(index) else torch.from_numpy(X)[theirs].numpy()
+
+    def put(x: Any, v: Any) -> Any:
+        x = x.clone()
+        x[theirs] = v
+        return x
+
+    once = _without_repeats(index)
+    compare(lambda x, v: tg.index_put(x, index, v), put, X, NUMBER, orders=2 if once else 0)
+    if once:
+        values = np.asarray(rng.normal(size=result.shape))
+        compare(lambda x, v: tg.index_put(x, index, v), put, X, values)
+        compare(lambda x, v: tg.index_put(x, index, v), put, X, values[None])
+
+
+def _differs(index: Any) -> bool:
+    return isinstance(index, tuple) and any(isinstance(i, (list, np.ndarray)) for i in index)
+
+
+def _without_repeats(index: Any) -> bool:
+    positions = tg.getitem(tg.tensor(np.arange(X.size).reshape(X.shape)), index).array
+    return len(np.unique(positions)) == positions.size
+
+
+def test_index_put_adds_up_repeats() -> None:
+    for indices, shape in (
+        ((array(0, 2, 0), array(1, 1, 1)), (3, 5)),
+        ((array([0], [2]), array(1, 1)), (2, 2, 1)),
+        ((array(0, 0),), (1, 4, 5)),
+        ((MASK,), (1,)),
+    ):
+        values = rng.normal(size=shape)
+        theirs = as_theirs(indices)
+        for accumulate in (True, False):
+            compare(
+                lambda x, v, i=indices, a=accumulate: tg.index_put(x, as_ours(i), v, a),
+                lambda x, v, i=theirs, a=accumulate: torch.index_put(x, i, v, a),
+                X,
+                values,
+                orders=2 if accumulate else 0,
+            )
+
+
+def test_a_later_change_of_an_index_changes_no_gradient() -> None:
+    x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for index in (np.array([0, 0]), np.array([True, False, False])):
+        y = tg.getitem(x, index)
+        index[:] = ~index.astype(bool)
+        y.sum().backward()
+        assert x.grad.tolist()[1:] == [0.0, 0.0]
+        x.grad = None
+
+
+def test_basic_indices_give_views() -> None:
+    x = tg.tensor(X)
+    assert np.shares_memory(tg.getitem(x, (0, slice(1, 3))).array, x.array)
+    assert not np.shares_memory(tg.getitem(x, [0, 1]).array, x.array)
+
+
+ALONG: list[tuple[Any, int, Any]] = [
+    (MATRIX, 0, array([0, 2, 1, 0], [1, 1, 1, 1])),
+    (MATRIX, 1, array([0, 3], [2, 2], [1, 0])),
+    (MATRIX, -1, array([1, 1, 1, 1, 0], [2, 2, 3, 0, 0])),
+    (MATRIX, 1, np.zeros((0, 4), np.int64)),
+    (X, 1, rng.integers(0, 4, (3, 6, 5))),
+    (X, 2, rng.integers(0, 5, (2, 3, 4))),
+    (X.transpose(2, 0, 1), 0, rng.integers(0, 5, (7, 3, 4))),
+    (VECTOR, 0, array(5, 0, 0)),
+    (VECTOR, 0, np.array(4)),
+    (NUMBER, 0, np.array(0)),
+]
+
+
+@pytest.mark.parametrize("case", ALONG, ids=range(len(ALONG)))
+def test_gather_and_scatter(case: tuple[Any, int, Any]) -> None:
+    x, dim, index = case
+    compare(tg.gather, torch.gather, x, dim, index)
+    compare(tg.gather, torch.gather, np.asarray(x > 0), dim, index)
+    src = np.asarray(rng.normal(size=index.shape))
+    compare(tg.scatter_add, torch.scatter_add, x, dim, index, src)
+    if index.ndim:
+        larger = np.asarray(rng.normal(size=tuple(n + 2 for n in index.shape)))
+        compare(tg.scatter_add, torch.scatter_add, x, dim, index, larger, orders=0)  # PyTorch has no gradient here
+
+
+@pytest.mark.parametrize("case", [(MATRIX, 0, array([0, 2, 1, 0], [1, 1, 0, 2])), (VECTOR, 0, array(5, 0))])
+def test_scatter(case: tuple[Any, int, Any]) -> None:
+    x, dim, index = case
+    compare(tg.scatter, torch.scatter, x, dim, index, np.asarray(rng.normal(size=index.shape)))
+    compare(tg.scatter, torch.scatter, x, dim, index, 1.5)
+
+
+def test_the_gradient_of_a_larger_source_is_zero_outside() -> None:
+    for op in (tg.scatter, tg.scatter_add):
+        src = tg.ones(3, 3, requires_grad=True)
+        op(tg.zeros(2, 2), 0, tg.tensor([[0, 1]]), src).sum().backward()
+        assert src.grad.tolist() == [[1.0, 1.0, 0.0], [0.0] * 3, [0.0] * 3]
+
+
+def test_take_along_dim() -> None:
+    order = np.argsort(MATRIX, axis=1)
+    compare(tg.take_along_dim, torch.take_along_dim, MATRIX, order, 1)
+    compare(tg.take_along_dim, torch.take_along_dim, MATRIX, order[:1], dim=1)
+    compare(tg.take_along_dim, torch.take_along_dim, MATRIX[:1], order, dim=-1)
+    compare(tg.take_along_dim, torch.take_along_dim, MATRIX, array([3, 1], [11, 3]))
+
+
+def test_masked_select() -> None:
+    compare(tg.masked_select, torch.masked_select, MATRIX, MASK)
+    compare(tg.masked_select, torch.masked_select, MATRIX, MASK[0])
+    compare(tg.masked_select, torch.masked_select, MATRIX[0], MASK)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_slices(dim: int) -> None:
+    for index in (array(2, 0, 0), array(), np.array(1), np.array([1, 0], np.int32)):
+        compare(tg.index_select, torch.index_select, X, dim, index)
+        n = index.size
+        shape = tuple(n if d == dim % 3 else length for d, length in enumerate(X.shape))
+        source = rng.normal(size=shape)
+        compare(tg.index_add, torch.index_add, X, dim, index, source)
+        compare(tg.index_add, torch.index_add, X, dim, index, source, alpha=-2.5)
+    compare(tg.index_select, torch.index_select, NUMBER, 0, array(0))
+
+
+def test_embedding() -> None:
+    weight = rng.normal(size=(5, 3))
+    compare(tg.nn.functional.embedding, F.embedding, array(), weight, orders=1)  # PyTorch's second gradient fails
+    for input in (array([0, 4, 4], [1, 0, 2]), np.array(3), np.array([1, 1], np.int32)):
+        compare(tg.nn.functional.embedding, F.embedding, input, weight)
+        compare(tg.nn.functional.embedding, F.embedding, input, weight, padding_idx=4)
+        compare(tg.nn.functional.embedding, F.embedding, input, weight, -1)
+
+
+def test_one_hot() -> None:
+    for x in (array([0, 2], [1, 1]), array(3), np.array(2)):
+        compare(tg.nn.functional.one_hot, F.one_hot, x)
+        compare(tg.nn.functional.one_hot, F.one_hot, x, 6)
+    compare(tg.nn.functional.one_hot, F.one_hot, array(), 3)
+
+
+def test_nonzero() -> None:
+    for x in (TIES, NANS, MASK, VECTOR, NUMBER, np.zeros((2, 0))):
+        compare(tg.nonzero, torch.nonzero, x)
+        compare(tg.nonzero, torch.nonzero, x, as_tuple=True)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_order(dim: int, descending: bool) -> None:
+    for x in (MATRIX, TIES, NANS, TIES.astype(np.int64), MASK):
+        orders = 0 if np.isnan(x).any() else 2
+        compare(
+            lambda v: tg.sort(v, dim, descending),
+            lambda v: torch.sort(v, dim=dim, descending=descending, stable=True),
+            x,
+            orders=orders,
+        )
+        compare(tg.argsort, torch.argsort, x, dim=dim, descending=descending, stable=True)
+    compare(tg.sort, torch.sort, X, dim, descending)
+    compare(tg.sort, torch.sort, NUMBER)
+    compare(tg.argsort, torch.argsort, NUMBER, 0, descending)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_topk(largest: bool) -> None:
+    for k in (0, 1, 3):
+        compare(tg.topk, torch.topk, X, k, 0, largest)
+        compare(tg.topk, torch.topk, X, k, largest=largest)
+    compare(tg.topk, torch.topk, NUMBER, 1)
+
+
+def test_errors() -> None:
+    def raises(f: Any, index: Any, match: str) -> None:
+        raises_alike(lambda x: f(x, index), lambda x: x[as_theirs(index)], X, match=match)
+
+    raises(tg.getitem, 3, r"getitem: index 3 is out of bounds for axis 0 with size 3")
+    raises(tg.getitem, (0, 0, 0, 0), r"getitem: too many indices")
+    raises(tg.getitem, ([0], 0, 0, 0), r"getitem: the index has 4 dimensions, the input is \(3, 4, 5\)")
+    raises(tg.getitem, [0, 3], r"getitem: index 3 is out of bounds")
+    raises(tg.getitem, MASK[:2], r"getitem: the mask is \(2, 4\), the dimensions that it selects from are \(3, 4\)")
+    raises(tg.getitem, VECTOR, r"getitem: an index is float64, expected integers or booleans")
+    with pytest.raises(IndexError, match=r"an index is uint8, expected .*; .bool\(\) makes it a mask"):
+        tg.getitem(tg.tensor(X), np.zeros(3, np.uint8))
+    with pytest.raises(IndexError, match=r"getitem: the index has 2 times '...', expected one"):
+        tg.getitem(tg.tensor(X), ([0], Ellipsis, Ellipsis))
+    raises_alike(
+        lambda x, v: tg.index_put(x, (as_ours(array(0, 1)),), v),
+        lambda x, v: torch.index_put(x, (torch.tensor([0, 1]),), v),
+        X,
+        rng.normal(size=(3, 4, 5)),
+        match=r"index_put: values are \(3, 4, 5\), the index selects \(2, 4, 5\)",
+    )
+    raises_alike(tg.gather, torch.gather, MATRIX, 1, array([4]), match=r"gather: an index is 4, expected 0 to 3")
+    raises_alike(tg.gather, torch.gather, MATRIX, 1, array([-1]), match=r"gather: an index is -1, expected 0 to 3")
+    raises_alike(
+        tg.gather, torch.gather, MATRIX, 1, array(1), match=r"gather: index has 1 dimensions \(1,\), the input 2"
+    )
+    raises_alike(
+        tg.gather,
+        torch.gather,
+        MATRIX,
+        1,
+        np.zeros((4, 1), int),
+        match=r"gather: index is \(4, 1\), the input \(3, 4\)",
+    )
+    raises_alike(tg.gather, torch.gather, MATRIX, 1, MATRIX, match=r"gather: index is float64, expected integers")
+    raises_alike(
+        tg.scatter_add,
+        torch.scatter_add,
+        MATRIX,
+        0,
+        array([0, 1]),
+        MATRIX[:, :1],
+        match=r"scatter_add: src is \(3, 1\), index is \(1, 2\)",
+    )
+    raises_alike(
+        tg.index_select, torch.index_select, X, 0, array(3), match=r"index_select: an index is 3, expected 0 to 2"
+    )
+    raises_alike(tg.index_select, torch.index_select, X, 0, array([1]), match=r"index_select: index is int64 \(1, 1\)")
+    raises_alike(
+        tg.index_add, torch.index_add, X, 0, array(1), X, match=r"index_add: source is .* expected \(1, 4, 5\)"
+    )
+    weight = rng.normal(size=(5, 3))
+    functional = tg.nn.functional
+    raises_alike(
+        functional.embedding, F.embedding, array(5), weight, match=r"embedding: an index is 5, expected 0 to 4"
+    )
+    raises_alike(
+        functional.embedding, F.embedding, VECTOR, weight, match=r"embedding: input is float64, expected integers"
+    )
+    raises_alike(
+        functional.embedding, F.embedding, array(1), weight, 5, match=r"embedding: padding_idx is 5, weight has 5"
+    )
+    raises_alike(functional.one_hot, F.one_hot, array(3), 3, match=r"one_hot: an index is 3, expected 0 to 2")
+    raises_alike(functional.one_hot, F.one_hot, array(), match=r"one_hot: the input is empty, expected num_classes")
+    raises_alike(tg.topk, torch.topk, VECTOR, 7, match=r"topk: k is 7, dimension -1 has 6 elements")
+    raises_alike(tg.masked_select, torch.masked_select, X, X, match=r"masked_select: mask is float64, expected bool")
+    assert ops.split_index(slice(None), (3,)) == (None, None)

@@ -1,0 +1,339 @@
+"""The ops that move elements, against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from peers.compare import compare, raises_alike
+from tinygrad_cnn.ops import shape
+
+pytestmark = pytest.mark.peers
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+rng = np.random.default_rng(11)
+X = rng.normal(size=(2, 3, 4))
+Y = rng.normal(size=(2, 5, 4))
+MATRIX = rng.normal(size=(3, 4))
+VECTOR = rng.normal(size=5)
+NUMBER = np.array(2.5)
+INTS = np.arange(24).reshape(2, 3, 4)
+IMAGE = rng.normal(size=(2, 4, 5, 6))
+EMPTY = np.zeros((2, 0, 3))
+
+CASES: list[tuple[Any, ...]] = [
+    ("reshape", X, (6, 4)),
+    ("reshape", X, (2, -1, 2)),
+    ("reshape", NUMBER, (1, 1)),
+    ("reshape", EMPTY, (0, 7)),
+    ("flatten", X),
+    ("flatten", X, 1),
+    ("flatten", X, 0, 1),
+    ("flatten", X, -2, -1),
+    ("flatten", NUMBER),
+    ("flatten", EMPTY, 1),
+    ("unflatten", X, 2, (2, 2)),
+    ("unflatten", X, -1, (-1, 4, 1)),
+    ("squeeze", X[:1, :, :1]),
+    ("squeeze", X[:1, :, :1], 0),
+    ("squeeze", X[:1, :, :1], 1),
+    ("squeeze", X[:1, :, :1], (0, -1)),
+    ("squeeze", NUMBER),
+    ("squeeze", NUMBER, 0),
+    ("unsqueeze", X, 0),
+    ("unsqueeze", X, -1),
+    ("unsqueeze", X, 3),
+    ("unsqueeze", NUMBER, 0),
+    ("permute", X, (2, 0, 1)),
+    ("permute", X, (-1, 0, -2)),
+    ("permute", NUMBER, ()),
+    ("transpose", X, 0, 2),
+    ("transpose", X, -1, 1),
+    ("transpose", NUMBER, 0, -1),
+    ("t", MATRIX),
+    ("t", VECTOR),
+    ("t", NUMBER),
+    ("movedim", X, 0, 2),
+    ("movedim", X, (0, 1), (-1, 0)),
+    ("movedim", X, (0, 1, 2), (2, 0, 1)),
+    ("tile", X, (2,)),
+    ("tile", X, (2, 1, 3)),
+    ("tile", X, (2, 1, 1, 3)),
+    ("tile", VECTOR, (0,)),
+    ("cat", [X, Y, X], 1),
+    ("cat", [X, X], -1),
+    ("cat", [VECTOR, VECTOR]),
+    ("cat", [np.zeros(0), X, X]),
+    ("stack", [X, X], 0),
+    ("stack", [X, X, X], -1),
+    ("stack", [NUMBER, NUMBER]),
+    ("hstack", [VECTOR, NUMBER]),
+    ("hstack", [MATRIX, MATRIX]),
+    ("hstack", [X, Y]),
+    ("vstack", [VECTOR, VECTOR]),
+    ("vstack", [MATRIX, MATRIX[:1]]),
+    ("vstack", [NUMBER, NUMBER]),
+    ("split", X, 2, 1),
+    ("split", X, [1, 2], 1),
+    ("split", X, 3, -1),
+    ("split", VECTOR, 5),
+    ("split", VECTOR, [0, 5]),
+    ("split", EMPTY, 2, 1),
+    ("chunk", X, 2, 1),
+    ("chunk", X, 5, 2),
+    ("chunk", VECTOR, 3),
+    ("unbind", X),
+    ("unbind", X, -1),
+    ("narrow", X, 1, 1, 2),
+    ("narrow", X, -1, -3, 2),
+    ("narrow", X, 0, 2, 0),
+    ("select", X, 1, 2),
+    ("select", X, -1, -1),
+    ("flip", X, (0,)),
+    ("flip", X, (0, -1)),
+    ("flip", X, ()),
+    ("roll", X, 1),
+    ("roll", X, -2, 1),
+    ("roll", X, (1, -3), (0, 2)),
+    ("roll", X, (1, 2), (1, 1)),
+    ("roll", VECTOR, 7, 0),
+    ("diagonal", X),
+    ("diagonal", X, 1),
+    ("diagonal", X, -1, 0, 2),
+    ("diagonal", X, 1, -1, -2),
+    ("diagonal", X, 9),
+    ("tril", X),
+    ("tril", X, 1),
+    ("triu", X, -1),
+    ("triu", MATRIX, 2),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[2:]}")
+def test_as_pytorch(case: tuple[Any, ...]) -> None:
+    name, *arguments = case
+    compare(getattr(tg, name), getattr(torch, name), *arguments)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if isinstance(case[1], np.ndarray)], ids=lambda case: case[0])
+def test_dtypes_are_kept(case: tuple[Any, ...]) -> None:
+    name, x, *rest = case
+    compare(getattr(tg, name), getattr(torch, name), np.asarray(x * 10, np.int32), *rest)
+    compare(getattr(tg, name), getattr(torch, name), np.asarray(x > 0), *rest)
+
+
+def test_joins_of_several_dtypes() -> None:
+    compare(tg.cat, torch.cat, [INTS, X])
+    compare(tg.cat, torch.cat, [X.astype(np.float32), X])
+    compare(tg.cat, torch.cat, [X.astype(np.float32), INTS], 2)
+    compare(tg.stack, torch.stack, [INTS, X > 0])
+
+
+def test_broadcasting() -> None:
+    column = X[:, :, :1]
+    for sizes in ((2, 3, 4), (-1, -1, 4), (5, 2, 3, 4)):
+        compare(shape.expand, lambda x, s: x.expand(s), column, sizes)
+    compare(lambda x: shape.expand(x, 7, 5), lambda x: x.expand(7, 5), VECTOR)
+    compare(lambda x: shape.expand(x, 3), lambda x: x.expand(3), NUMBER)
+    compare(tg.broadcast_tensors, torch.broadcast_tensors, column, MATRIX, NUMBER)
+
+
+def test_meshgrid() -> None:
+    for indexing in ("ij", "xy"):
+        compare(tg.meshgrid, torch.meshgrid, VECTOR, MATRIX[0], indexing=indexing)
+        compare(tg.meshgrid, torch.meshgrid, [VECTOR, MATRIX[0], X[0, 0]], indexing=indexing)
+        compare(tg.meshgrid, torch.meshgrid, VECTOR, indexing=indexing)
+
+
+@pytest.mark.parametrize("repeats", [(2, 1, 3), (1, 1, 1), (2, 3, 1, 2), (0, 1, 1)])
+def test_repeat(repeats: tuple[int, ...]) -> None:
+    compare(lambda x: shape.repeat(x, *repeats), lambda x: x.repeat(*repeats), X)
+    compare(lambda x: shape.repeat(x, repeats), lambda x: x.repeat(repeats), X)
+
+
+PADS: list[tuple[tuple[int, ...], str]] = [
+    ((1, 2), "constant"),
+    ((1, 0, 0, 2), "constant"),
+    ((1, 2, 3, 0, 1, 1, 2, 2), "constant"),
+    ((-1, -2), "constant"),
+    ((2, -1, -1, 3), "constant"),
+    ((-3, -3, 2, 2), "constant"),
+    ((0, 0), "constant"),
+    ((), "constant"),
+    ((1, 2, 3, 0), "reflect"),
+    ((0, 5, 4, 4), "reflect"),
+    ((-1, 2, 0, -2), "reflect"),
+    ((1, 2, 7, 9), "replicate"),
+    ((-2, 3, 0, 0), "replicate"),
+    ((1, 6, 5, 0), "circular"),
+    ((-1, 3, 2, -2), "circular"),
+]
+
+
+@pytest.mark.parametrize(("amounts", "mode"), PADS)
+def test_pad(amounts: tuple[int, ...], mode: str) -> None:
+    compare(tg.nn.functional.pad, F.pad, IMAGE, amounts, mode=mode)
+    if mode == "constant":
+        compare(tg.nn.functional.pad, F.pad, IMAGE, amounts, value=-1.5)
+        compare(tg.nn.functional.pad, F.pad, (IMAGE * 10).astype(np.int64), amounts, value=3)
+    else:
+        compare(tg.nn.functional.pad, F.pad, IMAGE[0], amounts, mode=mode)
+
+
+def test_pad_of_one_and_three_dimensions() -> None:
+    for mode in ("reflect", "replicate", "circular"):
+        compare(tg.nn.functional.pad, F.pad, X, (2, 1), mode=mode)
+        compare(tg.nn.functional.pad, F.pad, IMAGE[None], (2, 1, 0, 3, 1, 1), mode=mode)
+
+
+@pytest.mark.parametrize("r", [1, 2])
+def test_pixel_shuffle(r: int) -> None:
+    functional = tg.nn.functional
+    compare(functional.pixel_shuffle, F.pixel_shuffle, IMAGE, r)
+    compare(functional.pixel_shuffle, F.pixel_shuffle, IMAGE[0], r)
+    compare(functional.pixel_unshuffle, F.pixel_unshuffle, IMAGE[..., :4, :], r)
+    compare(functional.pixel_unshuffle, F.pixel_unshuffle, IMAGE[0, :, :4], r)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": (3, 2), "stride": 2},
+        {"kernel_size": (2, 3), "padding": (1, 2), "dilation": (2, 1), "stride": (1, 3)},
+        {"kernel_size": 1, "stride": 3},
+    ],
+    ids=str,
+)
+def test_unfold_and_fold(kwargs: dict[str, Any]) -> None:
+    for x in (IMAGE, IMAGE[0]):
+        compare(tg.nn.functional.unfold, F.unfold, x, **kwargs)
+        columns = F.unfold(torch.from_numpy(x), **kwargs).numpy()
+        compare(tg.nn.functional.fold, F.fold, columns, (5, 6), **kwargs)
+
+
+SIZES: list[dict[str, Any]] = [
+    {"size": 7},
+    {"size": 3},
+    {"size": 1},
+    {"scale_factor": 2},
+    {"scale_factor": 0.6},
+    {"scale_factor": 1.7},
+    {"scale_factor": 1.7, "recompute_scale_factor": True},
+]
+INPUTS = {1: IMAGE[0], 2: IMAGE, 3: IMAGE[None]}
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "area"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_interpolate_by_choosing(dims: int, mode: str, sizes: dict[str, Any]) -> None:
+    compare(tg.nn.functional.interpolate, F.interpolate, INPUTS[dims], mode=mode, **sizes)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("align_corners", [None, False, True])
+@pytest.mark.parametrize(("dims", "mode"), [(1, "linear"), (2, "bilinear"), (3, "trilinear"), (2, "bicubic")])
+def test_interpolate_by_weighing(dims: int, mode: str, align_corners: bool | None, sizes: dict[str, Any]) -> None:
+    compare(tg.nn.functional.interpolate, F.interpolate, INPUTS[dims], mode=mode, align_corners=align_corners, **sizes)
+
+
+def test_interpolate_with_one_number_a_dimension() -> None:
+    compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, size=(3, 9), mode="bilinear")
+    compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, scale_factor=(0.5, 2.0), mode="nearest")
+
+
+def test_nearest_keeps_infinities_to_themselves() -> None:
+    x = np.array([[[1.0, np.inf, np.nan, -np.inf]]])
+    compare(tg.nn.functional.interpolate, F.interpolate, x, scale_factor=2)
+
+
+def test_views_share_memory() -> None:
+    x = tg.tensor(X)
+    for y in (
+        tg.reshape(x, (6, 4)),
+        tg.flatten(x),
+        tg.transpose(x, 0, 1),
+        tg.permute(x, (2, 1, 0)),
+        tg.unsqueeze(x, 0),
+        tg.narrow(x, 1, 0, 2),
+        tg.select(x, 0, 1),
+        tg.diagonal(x),
+        tg.flip(x, (0,)),
+    ):
+        assert np.shares_memory(x.array, y.array)
+
+
+def test_errors() -> None:
+    functional = tg.nn.functional
+    raises_alike(
+        tg.reshape, torch.reshape, X, (5, 5), match=r"reshape: input is \(2, 3, 4\), 24 elements; shape is \(5, 5\)"
+    )
+    raises_alike(tg.flatten, torch.flatten, X, 2, 1, match=r"flatten: start_dim is 2, end_dim 1")
+    raises_alike(tg.unflatten, torch.unflatten, X, 2, (3, -1), match=r"unflatten: dimension 2 has 4 elements, sizes")
+    raises_alike(tg.squeeze, torch.squeeze, X, 3, match=r"squeeze: dim is 3, expected -3 to 2")
+    raises_alike(tg.unsqueeze, torch.unsqueeze, X, 4, match=r"unsqueeze: dim is 4, expected -4 to 3")
+    raises_alike(tg.permute, torch.permute, X, (0, 1), match=r"permute: dims is \(0, 1\), the input \(2, 3, 4\) has 3")
+    raises_alike(tg.permute, torch.permute, X, (0, 1, 1), match=r"permute: dims is \(0, 1, 1\)")
+    raises_alike(tg.t, torch.t, X, match=r"t: input is \(2, 3, 4\), expected at most 2 dimensions")
+    raises_alike(tg.movedim, torch.movedim, X, (0, 0), (1, 2), match=r"movedim: source is \(0, 0\)")
+    raises_alike(
+        shape.expand, lambda x, s: x.expand(s), X, (2, 4), match=r"expand: input is \(2, 3, 4\), sizes are \(2, 4\)"
+    )
+    raises_alike(shape.repeat, lambda x, s: x.repeat(s), X, (2,), match=r"repeat: repeats are \(2,\), the input")
+    raises_alike(tg.cat, torch.cat, [X, MATRIX], match=r"cat: tensor 1 is \(3, 4\), tensor 0 \(2, 3, 4\)")
+    raises_alike(tg.cat, torch.cat, [], match=r"cat: there are no tensors, expected at least one")
+    raises_alike(tg.cat, torch.cat, [NUMBER, NUMBER], match=r"cat: tensor 0 has no dimensions")
+    raises_alike(tg.stack, torch.stack, [X, Y], match=r"stack: tensor 1 is \(2, 5, 4\), tensor 0 \(2, 3, 4\)")
+    raises_alike(tg.stack, torch.stack, [], match=r"stack: there are no tensors")
+    raises_alike(
+        tg.split, torch.split, X, [1, 1], 1, match=r"split: sections are \[1, 1\], in sum 2; dimension 1 has 3"
+    )
+    raises_alike(tg.split, torch.split, X, -1, match=r"split: split_size is -1, dimension 0 has 2 elements")
+    raises_alike(tg.chunk, torch.chunk, X, 0, match=r"chunk: chunks is 0, expected at least 1")
+    raises_alike(tg.narrow, torch.narrow, X, 1, 2, 2, match=r"narrow: start is 2, length 2, dimension 1 has 3 elements")
+    raises_alike(tg.select, torch.select, X, 1, 3, match=r"select: index is 3, dimension 1 has 3 elements")
+    raises_alike(tg.select, torch.select, NUMBER, 0, 0, match=r"select: the input has no dimensions")
+    raises_alike(tg.flip, torch.flip, X, (0, -3), match=r"flip: dims is \(0, -3\), expected no dimension twice")
+    raises_alike(tg.roll, torch.roll, X, (1, 2), (0,), match=r"roll: shifts are \(1, 2\), dims \(0,\)")
+    raises_alike(tg.roll, torch.roll, X, (1, 2), match=r"roll: shifts are \(1, 2\), expected one where dims is None")
+    raises_alike(tg.diagonal, torch.diagonal, X, 0, 1, 1, match=r"diagonal: dim1 and dim2 are 1 and 1")
+    raises_alike(tg.tril, torch.tril, VECTOR, match=r"tril: input is \(5,\), expected at least 2 dimensions")
+    raises_alike(functional.pad, F.pad, X, (1,), match=r"pad: pad is \(1,\), expected pairs for at most 3 dimensions")
+    raises_alike(
+        functional.pad, F.pad, X, (-3, -2), match=r"pad: input is \(2, 3, 4\), dimension 2 becomes 4 \+ -3 \+ -2"
+    )
+    raises_alike(
+        functional.pad, F.pad, X, (4, 0), "reflect", match=r"pad: mode 'reflect' pads dimension 2 .* at most 3"
+    )
+    raises_alike(
+        functional.pad, F.pad, X, (5, 0), "circular", match=r"pad: mode 'circular' pads dimension 2 .* at most 4"
+    )
+    raises_alike(functional.pad, F.pad, X, (1, 0), "mirror", match=r"pad: mode is 'mirror', expected 'constant'")
+    raises_alike(functional.pad, F.pad, X, (1, 0), "reflect", 1.0, match=r"pad: value is 1.0, mode 'reflect' has none")
+    raises_alike(
+        functional.pixel_shuffle, F.pixel_shuffle, IMAGE, 3, match=r"pixel_shuffle: input is .* \(\*, C\*9, H, W\)"
+    )
+    raises_alike(
+        functional.pixel_unshuffle, F.pixel_unshuffle, IMAGE, 4, match=r"pixel_unshuffle: input is .* H\*4, W\*4"
+    )
+    raises_alike(functional.unfold, F.unfold, VECTOR, 2, match=r"unfold: input is \(5,\), expected \(N, C, H, W\)")
+    raises_alike(
+        functional.unfold, F.unfold, IMAGE, 6, match=r"unfold: .*H: \(5 \+ 2\*0 - 1\*\(6 - 1\) - 1\)//1 \+ 1 = 0"
+    )
+    raises_alike(functional.fold, F.fold, X, (5, 6), 2, match=r"fold: input is \(2, 3, 4\), expected \(N, C\*4, 20\)")
+    resize, theirs = functional.interpolate, F.interpolate
+    raises_alike(resize, theirs, IMAGE, match=r"interpolate: size is None, scale_factor None, expected one of them")
+    raises_alike(resize, theirs, IMAGE, 3, mode="cubic", match=r"interpolate: mode is 'cubic', expected one of")
+    raises_alike(
+        resize, theirs, IMAGE, 3, mode="linear", match=r"interpolate: input is .* mode 'linear' expects \(3,\)"
+    )
+    raises_alike(
+        resize, theirs, IMAGE, 3, align_corners=True, match=r"interpolate: align_corners is True, mode 'nearest'"
+    )
+    raises_alike(resize, theirs, IMAGE, (3, 3, 3), match=r"interpolate: \(3, 3, 3\) for 2 dimensions \(5, 6\)")
+    raises_alike(resize, theirs, IMAGE, 0, match=r"interpolate: input is .*, the new size \(0, 0\)")

@@ -1,0 +1,622 @@
+"""gradcheck: hold a function's gradients against its own values nearby, and say what is so and how sure that is.
+
+The values along a direction, at a ladder of steps, tell three cases apart. Where the function is smooth, the central
+differences settle, and their extrapolation is good to about 1e-12 of the scale in float64. At a kink or a tie (ReLU
+at 0, equal elements under a max pool) the differences to the right and to the left stay apart, and every number
+between them is a valid slope. And where the function's own rounding hides the slope, nothing can be said.
+
+Directions are random signs, so that no entry of an argument weighs less than another, and each output is weighed by
+the size of its slope: there is no absolute tolerance anywhere, and 1e-7 · x is checked as sharply as x.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from tinygrad_cnn import autograd
+from tinygrad_cnn.autograd import Op, enable_grad
+from tinygrad_cnn.random import default_generator
+from tinygrad_cnn.tensor import Tensor
+
+__all__ = ["GradcheckResult", "Worst", "gradcheck"]
+
+Verdict = Literal["ok", "wrong", "kink", "nondeterministic", "ill-conditioned"]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Direction: TypeAlias = "list[Floats | None]"  # for each argument how far it moves, None if it does not
+
+SIGMAS = 8.0  # how many times its estimated error a difference may be off
+PROVES_NOTHING = 0.01  # an error of more than this part of the slope: no verdict is possible
+SCAN = 512  # so many entries are tried one by one when the worst one is looked for; larger arguments are halved first
+
+
+@dataclass(frozen=True)
+class Worst:
+    """One number of a gradient and what it should be: d output[output] / d argument[index].
+
+    argument: its position; name: what the function calls it. index: the entry, or None for a whole direction.
+    output: which output and where in it, None for a weighted sum of all. numeric: the slope found from the values,
+    known to lie in `interval` (wide at a kink); step: of the differences, in units of the argument. order: which derivative.
+    """
+
+    argument: int
+    name: str
+    index: tuple[int, ...] | None
+    output: tuple[int, ...] | None
+    analytic: float
+    numeric: float
+    interval: tuple[float, float]
+    step: float
+    order: int = 1
+
+    def __str__(self) -> str:
+        of = "the outputs, weighed" if self.output is None else f"output {_place(self.output)}"
+        at = f"{self.name}, along a direction" if self.index is None else f"{self.name}{list(self.index)}"
+        low, high = self.interval
+        return (
+            f"d {of} / d {at}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}"
+            f" in [{low:.9g}, {high:.9g}] (step {self.step:.1g}, order {self.order}, argument {self.argument})"
+        )
+
+
+@dataclass(frozen=True)
+class GradcheckResult:
+    """What `gradcheck` found: a verdict, the worst entry or direction that was seen, and a sentence."""
+
+    verdict: Verdict
+    worst: Worst | None
+    message: str
+
+    def assert_ok(self) -> None:
+        """Raise AssertionError, with the whole report, unless the verdict is "ok" or "kink" (valid at a kink)."""
+        if self.verdict not in ("ok", "kink"):
+            raise AssertionError(self.report())
+
+    def report(self) -> str:
+        """The verdict, the sentence, and the worst entry in numbers."""
+        text = f"gradcheck: {self.verdict}: {self.message}"
+        return text if self.worst is None else f"{text}\n  {self.worst}"
+
+    def __repr__(self) -> str:
+        return f"<{self.report()}>"
+
+
+def gradcheck(
+    fn: Callable[..., Any], *inputs: Any, order: int = 1, directions: int = 8, seed: int = 0, full: bool = False
+) -> GradcheckResult:
+    """Check the gradients of `fn(*inputs)` with respect to every float Tensor or array among the inputs.
+
+    fn returns a Tensor or several. order: 2 also checks the gradient of the gradient, by `create_graph`. directions:
+    how many random directions, for each input and for all together. full: every entry of the Jacobian instead (small
+    sizes). Use float64: the tolerances follow from the dtype, and float32 sees little. The package's random stream
+    is replayed at each call of fn, so dropout is deterministic here; afterwards it is where it was.
+
+    The verdict is "ok"; "kink": valid, and the inputs lie on a kink or a tie, where the slopes to the two sides
+    differ; "wrong"; "nondeterministic": two calls gave different bytes; "ill-conditioned": rounding, or a value that
+    is not finite, hides the slopes. TypeError: no float input, or fn returns no Tensor. ValueError: an input holds NaN or inf.
+
+    >>> import tinygrad_cnn as tg
+    >>> from tinygrad_cnn.testing import gradcheck
+    >>> gradcheck(tg.exp, tg.tensor([0.5, -1.0], dtype=tg.float64)).verdict
+    'ok'
+    >>> gradcheck(tg.abs, tg.tensor([0.0, -1.0], dtype=tg.float64)).verdict
+    'kink'
+    """
+    if order < 1 or directions < 1:
+        raise ValueError(f"gradcheck: order is {order} and directions {directions}, expected at least 1")
+    stream = default_generator.get_state()
+    rng = np.random.default_rng(seed)
+    try:
+        with enable_grad(), np.errstate(all="ignore"):
+            return _check_orders(fn, list(inputs), order, directions, rng, full, stream)
+    finally:
+        default_generator.set_state(stream)
+
+
+def _check_orders(
+    fn: Any, inputs: list[Any], order: int, directions: int, rng: Any, full: bool, stream: Any
+) -> GradcheckResult:
+    names = _names(fn, len(inputs))
+    found: GradcheckResult | None = None
+    for n in range(1, order + 1):
+        point = _Point(fn, inputs, names, stream)
+        result = point.trouble() or (_full(point) if full else _directions(point, directions, rng))
+        if result.worst is not None:
+            result = replace(result, worst=replace(result.worst, order=n))
+        found = result if found is None or result.verdict not in ("ok", "kink") or found.verdict == "ok" else found
+        if n == order or found.verdict not in ("ok", "kink"):
+            break
+        incoming = [rng.choice([-1.0, 1.0], y.shape) * rng.uniform(0.5, 1.5, y.shape) for y in point.outputs]
+        incoming = [np.asarray(u, y.dtype) for u, y in zip(incoming, point.outputs, strict=True)]
+        if difference := _recorded_differs(point, incoming, n):
+            return difference
+        fn, inputs = _gradient_of(fn, len(inputs), point.places), [*inputs, *incoming]
+        names = names + [f"the incoming gradient of order {n}"] * len(incoming)
+    assert found is not None
+    return found
+
+
+# ---- the function at a point -------------------------------------------------------------------------------
+
+
+class _Point:
+    """A function at given inputs: its values nearby, and what its gradients say there."""
+
+    def __init__(self, fn: Any, inputs: Sequence[Any], names: list[str], stream: Any) -> None:
+        self.fn = fn
+        self.inputs = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        self.names = names
+        self.stream = stream
+        self.places = [i for i, x in enumerate(self.inputs) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        if not self.places:
+            kinds = [str(getattr(x, "dtype", type(x).__name__)) for x in inputs]
+            raise TypeError(f"gradcheck: the inputs are {', '.join(kinds) or 'none'}, expected a float tensor among them")
+        self.arrays = [np.array(self.inputs[i]) for i in self.places]
+        for i, x in zip(self.places, self.arrays, strict=True):
+            if not np.isfinite(x).all():
+                index = tuple(int(k) for k in np.argwhere(~np.isfinite(x))[0])
+                raise ValueError(f"gradcheck: {names[i]} holds {x[index]} at {index}, expected finite numbers")
+        self.leaves, self.outputs = self.run(self.arrays)
+        self.base = _flat(self.outputs)
+        dtypes = [x.dtype for x in (*self.arrays, *self.outputs)]
+        self.eps = max(float(np.finfo(d).eps) for d in dtypes)
+        # From 1e-3 to 1e-6 in float64, from 0.05 to 0.002 in float32, in units of an argument's largest entry.
+        self.steps = self.eps ** np.linspace(0.19166, 0.38332, 4)
+        self.scales = [float(np.abs(x).max(initial=0.0)) or 1.0 for x in self.arrays]
+        self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
+
+    def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
+        """Call the function on copies of these arrays: the leaves, and the float results."""
+        values = list(self.inputs)
+        leaves = []
+        for i, x in zip(self.places, arrays, strict=True):
+            values[i] = Tensor(x.copy()).requires_grad_()
+            leaves.append(values[i])
+        for i, x in enumerate(values):
+            if isinstance(x, np.ndarray):
+                values[i] = Tensor(x)
+        default_generator.set_state(self.stream)
+        return leaves, _tensors(self.fn(*values))
+
+    def values(self, direction: Direction, step: float) -> Floats:
+        """The results, as one flat vector, a step along a direction away."""
+        moved = [
+            x if v is None else (x + step * v).astype(x.dtype)
+            for x, v in zip(self.arrays, direction, strict=True)
+        ]
+        return _flat(self.run(moved)[1])
+
+    def pull(self, weights: Floats, recorded: bool = False) -> list[Floats]:
+        """The gradients of the weighted sum of all results, by the function's own rules."""
+        outputs, seeds, at = [], [], 0
+        for y in self.outputs:
+            size = y.array.size
+            if y.tracked and size:
+                outputs.append(y)
+                seeds.append(weights[at : at + size].reshape(y.shape).astype(y.dtype))
+            at += size
+        if not outputs:
+            return [np.zeros(x.shape) for x in self.arrays]
+        default_generator.set_state(self.stream)
+        found = autograd.grad(outputs, self.leaves, seeds, True, create_graph=recorded, materialize_grads=True)
+        return [g.array.astype(np.float64) for g in found]
+
+    def trouble(self) -> GradcheckResult | None:
+        """A verdict that needs no slopes: two calls differ, or the results are no numbers."""
+        again = _flat(self.run(self.arrays)[1])
+        if again.shape != self.base.shape or again.tobytes() != self.base.tobytes():
+            return GradcheckResult("nondeterministic", None, "two calls with the same inputs gave different results")
+        if np.isnan(self.base).any():
+            where = _place(self.place(int(np.isnan(self.base).argmax())))
+            return GradcheckResult("ill-conditioned", None, f"the function returned NaN at output {where}")
+        if not self.base.size or not any(x.size for x in self.arrays):
+            return GradcheckResult("ok", None, "there are no entries")
+        return None
+
+    def place(self, flat: int) -> tuple[int, ...]:
+        """Which output, and where in it, a place of the flat vector is."""
+        for k, y in enumerate(self.outputs):
+            if flat < y.array.size:
+                return (k, *(int(i) for i in np.unravel_index(flat, y.shape)))
+            flat -= y.array.size
+        raise IndexError(flat)
+
+    def spaces(self) -> list[list[int]]:
+        """Which arguments move: each one alone, and all together."""
+        alone = [[i] for i, x in enumerate(self.arrays) if x.size]
+        return alone if len(alone) == 1 else [*alone, [i for [i] in alone]]
+
+    def signs(self, space: list[int], rng: Any, relative: bool) -> Direction:
+        """Random signs, times the largest entry of the argument (or, `relative`, times each entry itself)."""
+        direction: Direction = [None] * len(self.arrays)
+        for i in space:
+            size = np.abs(self.arrays[i]).astype(np.float64) if relative else self.scales[i]
+            direction[i] = rng.choice([-1.0, 1.0], self.arrays[i].shape) * size
+        return direction
+
+    def unit(self, argument: int, flat: int) -> Direction:
+        """The direction in which one entry of one argument moves."""
+        direction: Direction = [None] * len(self.arrays)
+        one = np.zeros(self.arrays[argument].size)
+        one[flat] = self.scales[argument]
+        direction[argument] = one.reshape(self.arrays[argument].shape)
+        return direction
+
+    def noise(self, direction: Direction) -> Floats:
+        """How far rounding makes the results jump: second differences over steps too small for anything else."""
+        largest = 4 * self.eps * np.abs(np.where(self.live, self.base, 0.0))
+        for start in (0.31 * self.steps[1], -0.57 * self.steps[1]):
+            tiny = 1e-4 * self.steps[3]
+            a, b, c = (self.values(direction, start + k * tiny) for k in (-1, 0, 1))
+            bend = np.abs(a - 2 * b + c)
+            largest = np.maximum(largest, np.where(np.isfinite(bend), bend, 0.0))
+        return largest
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    results = result if isinstance(result, (tuple, list)) else [result]
+    if not results or not all(isinstance(y, Tensor) for y in results):
+        what = type(result).__name__ if results is not result else [type(y).__name__ for y in results]
+        raise TypeError(f"gradcheck: the function returned {what}, expected a Tensor or several")
+    floats = [y for y in results if y.dtype.kind == "f"]
+    if not floats:
+        raise TypeError(f"gradcheck: the function returned {results[0].dtype}, expected a float Tensor")
+    return floats
+
+
+def _flat(outputs: list[Tensor]) -> Floats:
+    return np.concatenate([y.array.reshape(-1).astype(np.float64) for y in outputs])
+
+
+def _names(fn: Any, count: int) -> list[str]:
+    names: list[str] = []
+    try:
+        parameters = inspect.signature(fn.kernel if isinstance(fn, Op) else fn).parameters.values()
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):
+        pass
+    return (names + [f"argument {i}" for i in range(len(names), count)])[:count]
+
+
+def _place(output: tuple[int, ...]) -> str:
+    return f"{list(output[1:])}" if output[0] == 0 else f"{output[0]}{list(output[1:])}"
+
+
+def _gradient_of(fn: Any, count: int, places: list[int]) -> Callable[..., list[Tensor]]:
+    """The function that maps the inputs and the incoming gradients to the gradients, recorded."""
+
+    def gradient(*args: Any) -> list[Tensor]:
+        outputs = _tensors(fn(*args[:count]))
+        seeds = args[count:]
+        live = [(y, u) for y, u in zip(outputs, seeds, strict=True) if y.tracked]
+        xs = [args[i] for i in places]
+        if not live:
+            return [Tensor(np.zeros(x.shape, x.dtype)) for x in xs]
+        ys, us = zip(*live, strict=True)
+        return list(autograd.grad(ys, xs, us, create_graph=True, materialize_grads=True))
+
+    return gradient
+
+
+def _recorded_differs(point: _Point, incoming: list[Any], order: int) -> GradcheckResult | None:
+    """The gradients computed with arrays and those recorded for the next order must be the same numbers."""
+    weights = _flat([Tensor(u) for u in incoming])
+    for i, (a, b) in enumerate(zip(point.pull(weights), point.pull(weights, recorded=True), strict=True)):
+        bound = point.eps**0.7 * float(np.abs(a).max(initial=0.0))
+        off = np.abs(a - b)
+        if np.isfinite(a).all() and not (off <= bound).all():
+            at = tuple(int(k) for k in np.unravel_index(int(np.nan_to_num(off, nan=np.inf).argmax()), a.shape))
+            x, where = float(a[at]), point.places[i]
+            worst = Worst(where, point.names[where], at, None, float(b[at]), x, (x - bound, x + bound), 0.0, order)
+            return GradcheckResult("wrong", worst, "the recorded gradient is not the one that is computed with arrays")
+    return None
+
+
+# ---- slopes along a direction ------------------------------------------------------------------------------
+
+
+class _Slopes:
+    """The slopes of all outputs along one direction: for each an interval, wide at a kink, and an error."""
+
+    def __init__(self, point: _Point, direction: Direction, noise: Floats) -> None:
+        steps, self.direction = point.steps, direction
+        up = np.stack([point.values(direction, h) for h in steps])
+        down = np.stack([point.values(direction, -h) for h in steps])
+        moves = ~(np.isfinite(up).all(axis=0) & np.isfinite(down).all(axis=0))
+        self.lost = moves & point.live  # outputs that leave their domain within a step
+        self.used = point.live & ~self.lost
+        base, h = np.where(self.used, point.base, 0.0), steps[:, None]
+        up, down = np.where(self.used, up, 0.0), np.where(self.used, down, 0.0)
+        self.right, self.left = (up - base) / h, (base - down) / h
+        gap = np.abs(self.right - self.left)
+        central = (up - down) / (2 * h)
+        self.noise = noise + 2 * point.eps * np.abs(central).max(axis=0)
+        jitter = self.noise / h
+        ratio = (steps[0] / steps[1]) ** 2
+        extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
+        self.guesses = np.concatenate([extrapolated, central[-1:]])
+        # Each guess is held against the next, finer one; the finest difference against its two sides.
+        errors = np.abs(np.diff(self.guesses, axis=0))
+        self.errors = np.concatenate([errors + 2 * jitter[1:], gap[-1:] + jitter[-1:]])
+        loud = gap > 50 * jitter
+        self.kink = loud[3] & (gap[3] > 0.3 * gap[2]) & (gap[3] < 3 * gap[2]) & (gap[2] < 3 * gap[1])
+        self.jump = loud[3] & loud[2] & (gap[3] > 5 * gap[2]) & (gap[2] > 5 * gap[1])
+        self.settle(self.errors, point.steps)
+
+    def settle(self, errors: Floats, steps: Floats) -> None:
+        """Choose the guess with the smallest error; `errors` may be the largest ones of several directions."""
+        best = errors.argmin(axis=0)
+        every = np.arange(errors.shape[1])
+        guess, self.error = self.guesses[best, every], errors[best, every]
+        sides = np.stack([self.right[3], self.left[3]])
+        settled = np.abs(sides - np.stack([self.right[2], self.left[2]])).max(axis=0) + 2 * self.noise / steps[3]
+        self.low = np.where(self.kink, sides.min(axis=0), guess)
+        self.high = np.where(self.kink, sides.max(axis=0), guess)
+        self.error = np.where(self.kink, settled, self.error)
+        self.size = np.maximum(np.abs(self.low), np.abs(self.high))
+        self.step = np.where(self.kink, steps[3], steps[np.minimum(best + 1, 3)])
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One weighted sum of slopes, held against the gradient's claim."""
+
+    analytic: float
+    low: float
+    high: float
+    bound: float
+    kink: bool
+    step: float
+    size: float
+
+    @property
+    def excess(self) -> float:
+        """By how many bounds the claim lies outside of the interval; at most 1 is allowed."""
+        outside = max(self.low - self.analytic, self.analytic - self.high, 0.0)
+        return outside / self.bound if outside and math.isfinite(outside) else 0.0 if outside == 0 else math.inf
+
+    @property
+    def hidden(self) -> bool:
+        """The bound is so wide that the comparison proves nothing."""
+        return self.bound > PROVES_NOTHING * self.size
+
+
+def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Floats]) -> _Judged:
+    """Compare the weighted sum of the slopes with the same direction's share of `gradient`, the pull of the weights."""
+    used = slopes.used & ~slopes.jump
+    w = np.where(used, weights, 0.0)
+    low, high = np.minimum(w * slopes.low, w * slopes.high), np.maximum(w * slopes.low, w * slopes.high)
+    terms = [np.where(v == 0, 0.0, g * v) for g, v in zip(gradient, slopes.direction, strict=True) if v is not None]
+    analytic = sum(float(t.sum()) for t in terms)
+    size = float(np.linalg.norm(w * slopes.size)) + math.sqrt(sum(float((t * t).sum()) for t in terms))
+    bound = SIGMAS * float(np.linalg.norm(w * slopes.error)) + point.eps**0.7 * size
+    step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
+    kink = bool((slopes.kink & (w != 0)).any())
+    return _Judged(analytic, float(low.sum()), float(high.sum()), bound or math.ulp(0.0), kink, step, size)
+
+
+# ---- the check ---------------------------------------------------------------------------------------------
+
+
+def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
+    """Random directions, for each argument alone and for all together."""
+    seen: list[tuple[_Judged, list[int]]] = []
+    kinked = False
+    for space in point.spaces():
+        family = _family(point, space, count, rng)
+        if isinstance(family, GradcheckResult):
+            return family
+        slopes, scale = family
+        trials = [(s, rng.choice([-1.0, 1.0], scale.shape) / scale) for s in slopes]
+        corners = np.flatnonzero(np.any([s.kink for s in slopes], axis=0))
+        kinked = kinked or bool(corners.size or any(s.jump.any() for s in slopes))
+        # A sum over many kinks is a wide interval, so some of them are looked at one by one.
+        for i in rng.permutation(corners)[:count]:
+            one = np.zeros(scale.size)
+            one[i] = 1 / scale[i]
+            trials += [(s, one) for s in slopes]
+        for s, weights in trials:
+            weights = np.where(s.jump, 0.0, weights)
+            gradient = point.pull(weights)
+            judged = _judge(point, s, weights, gradient)
+            if judged.excess > 1:
+                worst = _localise(point, s, weights, gradient, judged, rng)
+                if worst is not None:
+                    return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
+            seen.append((judged, space))
+    return _verdict(point, seen, kinked)
+
+
+def _family(
+    point: _Point, space: list[int], count: int, rng: Any
+) -> GradcheckResult | tuple[list[_Slopes], Floats]:
+    """The slopes along `count` directions of a space, and the size of each output's slope over all of them."""
+    for relative in (False, True):  # steps in units of each entry stay in the domain where absolute ones do not
+        moves = [point.signs(space, rng, relative) for _ in range(count)]
+        noise = point.noise(moves[0])
+        slopes = [_Slopes(point, v, noise) for v in moves]
+        if not any(s.lost.any() for s in slopes):
+            break
+    else:
+        where = _place(point.place(int(np.any([s.lost for s in slopes], axis=0).argmax())))
+        return GradcheckResult("ill-conditioned", None, f"output {where} is not finite a small step away")
+    return slopes, _settled(point, slopes)
+
+
+def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
+    """Let several directions share their errors (one alone can be small by luck); the size of each output's slope."""
+    errors = np.max([s.errors for s in slopes], axis=0)
+    for s in slopes:
+        s.settle(errors, point.steps)
+    size: Floats = np.max([s.size for s in slopes], axis=0)
+    # An output that hardly moves is not blown up to the size of the others: that would blow up its rounding.
+    size = np.maximum(size, np.max([s.error for s in slopes], axis=0) / point.eps**0.575)
+    size[size == 0] = size.max(initial=0.0) or 1.0
+    return size
+
+
+def _verdict(point: _Point, seen: list[tuple[_Judged, list[int]]], kinked: bool) -> GradcheckResult:
+    """No direction failed: ok, at a kink, or hidden by rounding."""
+    judged, space = max(seen, key=lambda found: (found[0].hidden, found[0].excess))
+    worst = _as_worst(point, judged, space[0], None, None, 1.0)
+    if judged.hidden:
+        return GradcheckResult("ill-conditioned", worst, "rounding hides the slope along some direction")
+    if kinked:
+        return GradcheckResult("kink", worst, "the inputs lie on a kink or a tie, and the gradient is a valid one there")
+    return GradcheckResult("ok", worst, f"{len(seen)} directions agree")
+
+
+def _as_worst(
+    point: _Point, judged: _Judged, argument: int, flat: int | None, output: int | None, unit: float
+) -> Worst:
+    """The numbers of a judgement, in units of the argument and the output."""
+    place, scale = point.places[argument], point.scales[argument]
+    array = point.arrays[argument]
+    index = None if flat is None else tuple(int(k) for k in np.unravel_index(flat, array.shape))
+    factor = 1.0 if flat is None else unit / scale
+    low, high = (judged.low - judged.bound) * factor, (judged.high + judged.bound) * factor
+    numeric = (judged.low + judged.high) / 2 * factor
+    where = None if output is None else point.place(output)
+    return Worst(
+        place, point.names[place], index, where, judged.analytic * factor, numeric, (low, high), judged.step * scale
+    )
+
+
+def _full(point: _Point) -> GradcheckResult:
+    """Every entry of the Jacobian: each entry of each argument moves alone, each output is looked at alone."""
+    outputs = np.eye(point.base.size)
+    pulls = [point.pull(w) for w in outputs]
+    seen: list[tuple[_Judged, list[int]]] = []
+    kinked = False
+    for a, array in enumerate(point.arrays):
+        moves = [point.unit(a, j) for j in range(array.size)]
+        noise = point.noise(point.signs([a], np.random.default_rng(0), False)) if moves else point.base
+        for j, move in enumerate(moves):
+            slopes = _Slopes(point, move, noise)
+            kinked = kinked or bool(slopes.kink.any() or slopes.jump.any())
+            for i, (w, gradient) in enumerate(zip(outputs, pulls, strict=True)):
+                judged = _judge(point, slopes, w, gradient)
+                if judged.excess > 1:
+                    worst = _as_worst(point, judged, a, j, i, 1.0)
+                    return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
+                seen.append((judged, [a]))
+    return _verdict(point, [(j, s) for j, s in seen if j.size > 0] or seen, kinked)
+
+
+# ---- where is it wrong? ------------------------------------------------------------------------------------
+
+
+def _localise(
+    point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Floats], judged: _Judged, rng: Any
+) -> Worst | None:
+    """The entry that is most wrong in a direction that failed; None if kinks that act together explain it."""
+    noise = slopes.noise
+    direction, judged = _halved(point, slopes.direction, weights, gradient, judged, noise)
+    entries = [(a, int(j)) for a, v in enumerate(direction) if v is not None for j in np.flatnonzero(v)]
+    moving = [a for a, v in enumerate(direction) if v is not None]
+    corners: list[tuple[int, int]] = []
+    worst: tuple[float, _Judged, _Slopes, int, int] | None = None
+    for a, j in entries if len(entries) <= SCAN else []:
+        single = _Slopes(point, point.unit(a, j), noise)
+        found = _judge(point, single, np.where(single.jump, 0.0, weights), gradient)
+        if single.kink.any() or single.jump.any():
+            corners.append((a, j))
+        off = abs(found.analytic - min(max(found.analytic, found.low), found.high))
+        if found.excess > 1 and (worst is None or off > worst[0]):
+            worst = off, found, single, a, j
+    if worst is not None:
+        _, found, single, a, j = worst
+        output = _guilty_output(point, single, weights, a, j)
+        if output is None:
+            return _as_worst(point, found, a, j, None, 1.0)
+        i, found = output
+        return _as_worst(point, found, a, j, i, 1.0)
+    if corners and _explained(point, slopes, weights, judged, corners, rng):
+        return None
+    return _as_worst(point, judged, moving[0], None, None, 1.0)
+
+
+def _halved(
+    point: _Point, direction: Direction, weights: Floats, gradient: list[Floats], judged: _Judged, noise: Floats
+) -> tuple[Direction, _Judged]:
+    """Cut a direction that failed in halves, keeping the worse one, until few enough entries move."""
+    while True:
+        places = [(a, np.flatnonzero(v)) for a, v in enumerate(direction) if v is not None]
+        total = sum(len(js) for _, js in places)
+        if total <= SCAN:
+            return direction, judged
+        halves, taken = [], 0
+        parts: list[Direction] = [[None] * len(direction), [None] * len(direction)]
+        for a, js in places:
+            cut = min(max(total // 2 - taken, 0), len(js))
+            taken += len(js)
+            for part, chosen in zip(parts, (js[:cut], js[cut:]), strict=True):
+                if len(chosen):
+                    v = np.zeros(point.arrays[a].size)
+                    full = direction[a]
+                    assert full is not None
+                    v[chosen] = full.reshape(-1)[chosen]
+                    part[a] = v.reshape(full.shape)
+        for part in parts:
+            s = _Slopes(point, part, noise)
+            halves.append((_judge(point, s, np.where(s.jump, 0.0, weights), gradient), part))
+        judged, direction = max(halves, key=lambda half: half[0].excess)
+
+
+def _guilty_output(
+    point: _Point, slopes: _Slopes, weights: Floats, argument: int, flat: int
+) -> tuple[int, _Judged] | None:
+    """The output whose slope the gradient gets wrong, found by halving the weights; None if no single one is."""
+    among = np.flatnonzero(weights)
+    while len(among) > 1:
+        halves = []
+        for part in (among[: len(among) // 2], among[len(among) // 2 :]):
+            w = np.zeros(weights.size)
+            w[part] = weights[part]
+            halves.append((_judge(point, slopes, w, point.pull(w)).excess, part))
+        excess, among = max(halves, key=lambda half: half[0])
+        if excess <= 1:
+            return None
+    w = np.zeros(weights.size)
+    w[among] = 1.0
+    return int(among[0]), _judge(point, slopes, w, point.pull(w))
+
+
+def _explained(
+    point: _Point, slopes: _Slopes, weights: Floats, judged: _Judged, corners: list[tuple[int, int]], rng: Any
+) -> bool:
+    """Whether the claim lies among the slopes of the smooth pieces that meet here (Clarke's generalised gradient).
+
+    A sum of kinks that bend to different sides has slopes, at points nearby, beyond those to its own two sides.
+    The pieces are reached by stepping off the kinks; which side of each one leads towards the claim is tried in turn.
+    """
+    away, small = point.steps[1], point.steps[3] / 10
+    sides = [rng.choice([-1.0, 1.0], x.shape) for x in point.arrays]
+    sign = 1.0 if judged.analytic > judged.high else -1.0
+
+    def slope() -> float:
+        off = [x + away * scale * s for x, scale, s in zip(point.arrays, point.scales, sides, strict=True)]
+        near = [
+            [x if v is None else x + h * v for x, v in zip(off, slopes.direction, strict=True)] for h in (small, -small)
+        ]
+        up, down = (_flat(point.run([x.astype(p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near)
+        return float(np.where(slopes.used, weights, 0.0) @ np.where(slopes.used, (up - down) / (2 * small), 0.0))
+
+    best = slope()
+    bound = judged.bound + 1e-3 * judged.size
+    for a, j in corners * 2:
+        if sign * (judged.analytic - best) <= bound:
+            return True
+        flat = sides[a].reshape(-1)
+        flat[j] = -flat[j]
+        tried = slope()
+        if sign * tried > sign * best:
+            best = tried
+        else:
+            flat[j] = -flat[j]
+    return bool(sign * (judged.analytic - best) <= bound)
