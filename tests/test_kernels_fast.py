@@ -122,7 +122,7 @@ def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("guards")
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.data())
 def test_winograd_between_protected_pages(data: st.DataObject) -> None:
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
@@ -284,3 +284,92 @@ def test_cross_entropy_checks_its_targets() -> None:
         kernels.softmax_cross_entropy(random(2, 4), np.array([0, 4]))
     with pytest.raises(IndexError, match=r"target\[0\] is -1"):
         kernels.softmax_cross_entropy_grad(random(2, 4), np.array([-1, 4]), random(2))
+
+
+# Batch norm, optimizers, matrix products ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(
+    st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(4, 40), st.integers(4, 40)),
+    st.booleans(),
+    st.sampled_from([0.0, *SPECIAL[:3]]),
+)
+def test_batch_norm_between_protected_pages(shape: tuple[int, ...], affine: bool, special: float) -> None:
+    x, g = random(*shape) * 3 + 50, random(*shape, seed=1)
+    x.flat[-1] = special or 50
+    weight, bias = (random(shape[1], seed=2), random(shape[1], seed=3)) if affine else (None, None)
+    exact = reference.batch_norm(x.astype(np.float64), double(weight), double(bias), 1e-5)
+    ours = kernels.batch_norm(x, weight, bias, 1e-5)
+    for our, peer in zip(ours, exact, strict=True):
+        close(our, peer, 2e-5)
+    backward = reference.batch_norm_backward(
+        g.astype(np.float64), x.astype(np.float64), double(weight), exact[1], exact[2], 1e-5
+    )
+    for our, peer in zip(kernels.batch_norm_backward(g, x, weight, *ours[1:], 1e-5), backward, strict=True):
+        close(our, peer, 2e-5)
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(
+    st.integers(1, 100),
+    st.sampled_from([0.0, 0.9]),
+    st.sampled_from([0.0, 0.3]),
+    st.sampled_from([0.0, 0.1]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_sgd_between_protected_pages(
+    n: int, momentum: float, dampening: float, decay: float, nesterov: bool, maximize: bool
+) -> None:
+    p, buf, exact_buf = random(n), None, None
+    exact = p.astype(np.float64)
+    for step in range(3):
+        g = random(n, seed=step)
+        arguments = (0.1, momentum, dampening, decay, nesterov, maximize)
+        buf = kernels.sgd_step(p, g, buf, *arguments)
+        exact_buf = reference.sgd_step(exact, g.astype(np.float64), exact_buf, *arguments)
+    close(p, exact)
+    assert (buf is None) == (exact_buf is None) == (momentum == 0)
+
+
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=60)
+@given(st.integers(1, 100), st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), st.booleans())
+def test_adam_between_protected_pages(
+    n: int, decay: float, decoupled: bool, maximize: bool, amsgrad: bool
+) -> None:
+    ours = [random(n), np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)]
+    exact = [a.astype(np.float64) for a in ours]
+    for step in range(1, 4):
+        g = random(n, seed=step)
+        arguments = (step, 0.1, 0.8, 0.95, 1e-8, decay, decoupled, maximize)
+        for (p, m, v, largest), grad in ((ours, g), (exact, g.astype(np.float64))):
+            kernels.adam_step(p, grad, m, v, largest if amsgrad else None, *arguments)
+    for our, peer in zip(ours, exact, strict=True):
+        close(our, peer, 1e-5)
+
+
+def test_updates_are_in_place_in_any_layout() -> None:
+    p = random(30, 40)
+    whole = p.copy()
+    view, g = whole[:, ::2], random(30, 20)
+    kernels.sgd_step(view, g, None, 0.5)
+    np.testing.assert_allclose(whole[:, ::2], p[:, ::2] - 0.5 * g, rtol=1e-6)
+    np.testing.assert_array_equal(whole[:, 1::2], p[:, 1::2])
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (4, 5)), ((700, 300), (300, 40)), ((40, 300), (300, 700))])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matmul(shapes: Any, dtype: Any) -> None:
+    a, b = (random(*shape, seed=i).astype(dtype) for i, shape in enumerate(shapes))
+    tolerance = {"rtol": 0, "atol": 1e-3 if dtype == np.float32 else 1e-11}
+    product = kernels.matmul(a, b)
+    assert product.dtype == dtype
+    np.testing.assert_allclose(product, a.astype(np.float64) @ b, **tolerance)
+    np.testing.assert_allclose(kernels.matmul(b.T, a.T), product.T, **tolerance)
+    np.testing.assert_allclose(kernels.linear(a, b.T, b[0]), product + b[0], **tolerance)
+    with pytest.raises(ValueError, match="matmul"):
+        kernels.matmul(a, a)

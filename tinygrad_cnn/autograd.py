@@ -230,6 +230,7 @@ class Op(Generic[P]):
 
         def register(function: F) -> F:
             self.rules[argument] = Rule(function, self._known(), self.name)
+            self._saves.clear()
             return function
 
         return register
@@ -241,6 +242,7 @@ class Op(Generic[P]):
         It stands beside the rules and must agree with them: they still serve `create_graph=True`.
         """
         self.fused = Rule(function, self._known() | {"needs"}, self.name)
+        self._saves.clear()
         return function
 
     def _known(self) -> set[str]:
@@ -329,6 +331,7 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
             node = Node()
+            node.lock = None
             node.op = self
             node.edges = tuple(edges)
             node.params = params
@@ -341,7 +344,8 @@ class Op(Generic[P]):
             node.code, node.instruction = source.user_line()
             names = self._saves.get(needs)
             node.saved = saved = self._save(self.saves(needs) if names is None else names, arrays, out, kept)
-            node.lock = locks.acquire(saved.values(), node) if saved else None
+            if saved:
+                node.lock = locks.acquire(saved.values(), node)
             return wrap(out, node)
         return wrap(out)
 

@@ -53,13 +53,23 @@ def _lock(array: np.ndarray[Any, Any], node: Any) -> _Entry:
     if entry is None:
         entry = _entries[id(owner)] = _Entry(owner, node)
     entry.count += 1
-    if owner.flags.writeable:
+    if owner.flags.writeable and _can_be_given_back(owner):
         owner.flags.writeable = False
         entry.arrays.append(owner)
     if array is not owner and array.flags.writeable:
         array.flags.writeable = False
         entry.arrays.append(array)
     return entry
+
+
+def _can_be_given_back(owner: np.ndarray[Any, Any]) -> bool:
+    """Whether NumPy would set the flag again: of foreign memory it does only where that has a writable buffer."""
+    if owner.base is None:
+        return True
+    try:
+        return not memoryview(owner.base).readonly
+    except TypeError:  # PyTorch's memory, a DLPack capsule; in-place methods still ask `holder`
+        return False
 
 
 def release(held: list[Any]) -> None:

@@ -34,17 +34,17 @@ def compare(
     """Call both functions with the same arguments and assert that everything agrees to `bound`.
 
     bound: relative and absolute. orders: how many derivatives are compared (0: values only). float32: run it
-    in float32 too, with a wide bound. A result can be a tensor or a (named) tuple of tensors.
+    in float32 too, with a wide bound. A result can be a tensor or a (named) tuple of tensors. Ours is also run
+    on arrays whose elements do not lie side by side.
     """
     _compare(ours, theirs, inputs, kwargs, bound, orders)
+    _compare(ours, theirs, inputs, kwargs, bound, min(orders, 1), leaf=_scattered_leaf)
     if float32 and any(x.dtype == np.float64 for x in _arrays((inputs, kwargs))):
         single_inputs, single_kwargs = _convert((inputs, kwargs), _to_single)
         _compare(ours, theirs, single_inputs, single_kwargs, bound, min(orders, 1))
 
 
-def raises_alike(
-    ours: Callable[..., Any], theirs: Callable[..., Any], *inputs: Any, match: str, **kwargs: Any
-) -> None:
+def raises_alike(ours: Callable[..., Any], theirs: Callable[..., Any], *inputs: Any, match: str, **kwargs: Any) -> None:
     """Assert that both functions refuse these arguments, ours with a message that matches `match`."""
     import pytest
 
@@ -56,19 +56,17 @@ def raises_alike(
         ours(*our_inputs, **our_kwargs)
 
 
-def _compare(ours: Any, theirs: Any, inputs: Any, kwargs: Any, bound: float, orders: int) -> None:
+def _compare(ours: Any, theirs: Any, inputs: Any, kwargs: Any, bound: float, orders: int, leaf: Any = None) -> None:
     import torch
 
-    our_inputs, our_kwargs = _convert((inputs, kwargs), _our_leaf)
+    our_inputs, our_kwargs = _convert((inputs, kwargs), leaf or _our_leaf)
     their_inputs, their_kwargs = _convert((inputs, kwargs), _torch_leaf)
     our_result = ours(*our_inputs, **our_kwargs)
     their_result = theirs(*their_inputs, **their_kwargs)
     our_out, their_out = _flat(our_result), _flat(their_result)
     assert_alike(our_result, their_result, bound)
     for our, their in zip(our_out, their_out, strict=True):
-        assert our.requires_grad == their.requires_grad, (
-            f"requires_grad is {our.requires_grad}, not as PyTorch"
-        )
+        assert our.requires_grad == their.requires_grad, f"requires_grad is {our.requires_grad}, not as PyTorch"
     our_xs = [x for x in _flat((our_inputs, our_kwargs)) if x.requires_grad]
     their_xs = [x for x in _flat((their_inputs, their_kwargs)) if x.requires_grad]
     our_out = [x for x in our_out if x.requires_grad]
@@ -121,6 +119,16 @@ def _assert_close(ours: np.ndarray[Any, Any], theirs: Any, bound: float, what: s
 
 def _our_leaf(array: np.ndarray[Any, Any]) -> Tensor:
     return Tensor(array.copy()).requires_grad_(array.dtype.kind == "f")
+
+
+def _scattered_leaf(array: np.ndarray[Any, Any]) -> Tensor:
+    """The same values in every second place of a larger array, read-only: kernels must take any layout."""
+    if array.ndim:
+        larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+        larger[..., ::2] = array
+        array = larger[..., ::2]
+        array.flags.writeable = False
+    return Tensor(array).requires_grad_(array.dtype.kind == "f")
 
 
 def _torch_leaf(array: np.ndarray[Any, Any]) -> Any:

@@ -174,6 +174,7 @@ ALONG: list[tuple[Any, int, Any]] = [
     (MATRIX, 1, array([0, 3], [2, 2], [1, 0])),
     (MATRIX, -1, array([1, 1, 1, 1, 0], [2, 2, 3, 0, 0])),
     (MATRIX, 1, np.zeros((0, 4), np.int64)),
+    (VECTOR, 0, np.zeros((2, 0), np.int64)),
     (X, 1, rng.integers(0, 4, (3, 6, 5))),
     (X, 2, rng.integers(0, 5, (2, 3, 4))),
     (X.transpose(2, 0, 1), 0, rng.integers(0, 5, (7, 3, 4))),
@@ -214,6 +215,7 @@ def test_take_along_dim() -> None:
     compare(tg.take_along_dim, torch.take_along_dim, MATRIX, order, 1)
     compare(tg.take_along_dim, torch.take_along_dim, MATRIX, order[:1], dim=1)
     compare(tg.take_along_dim, torch.take_along_dim, MATRIX[:1], order, dim=-1)
+    compare(tg.take_along_dim, torch.take_along_dim, MATRIX, -1 - order, dim=-1)
     compare(tg.take_along_dim, torch.take_along_dim, MATRIX, array([3, 1], [11, 3]))
 
 
@@ -348,4 +350,3 @@ def test_errors() -> None:
     raises_alike(functional.one_hot, F.one_hot, array(), match=r"one_hot: the input is empty, expected num_classes")
     raises_alike(tg.topk, torch.topk, VECTOR, 7, match=r"topk: k is 7, dimension -1 has 6 elements")
     raises_alike(tg.masked_select, torch.masked_select, X, X, match=r"masked_select: mask is float64, expected bool")
-    assert ops.split_index(slice(None), (3,)) == (None, None)

@@ -1,4 +1,4 @@
-"""Every layer against PyTorch's: its repr, the names in its state_dict, and with equal weights its outputs and gradients."""
+"""Every layer against PyTorch's: its repr, its state_dict's names, and with equal weights its outputs and gradients."""
 
 from __future__ import annotations
 
@@ -118,10 +118,11 @@ LAYERS = [
     case("Upsample", 5, x=(2, 4, 9)), case("Upsample", scale_factor=2), case("Upsample", (4, 9), mode="bilinear"),
     case("Upsample", scale_factor=(1.5, 2), mode="bilinear", align_corners=True),
     case("UpsamplingNearest2d", 4), case("UpsamplingBilinear2d", scale_factor=2), case("PixelShuffle", 2),
-    case("PixelUnshuffle", 2), case("ZeroPad1d", 2, x=(2, 4, 9)), case("ZeroPad2d", (1, 0, 2, 3)), case("ZeroPad2d", 1),
-    case("ConstantPad1d", (1, 2), 0.5, x=(2, 4, 9)), case("ConstantPad2d", 1, 3.5), case("ReflectionPad1d", 2, x=(4, 9)),
-    case("ReflectionPad2d", (1, 2, 0, 3)), case("ReplicationPad1d", 3, x=(2, 4, 9)), case("ReplicationPad2d", 2),
-    case("CircularPad1d", (1, 2), x=(2, 4, 9)), case("CircularPad2d", 2), case("Unfold", 2), case("Unfold", (2, 3), 1, 1, 2),
+    case("PixelUnshuffle", 2), case("ZeroPad1d", 2, x=(2, 4, 9)), case("ZeroPad2d", (1, 0, 2, 3)),
+    case("ZeroPad2d", 1), case("ConstantPad1d", (1, 2), 0.5, x=(2, 4, 9)), case("ConstantPad2d", 1, 3.5),
+    case("ReflectionPad1d", 2, x=(4, 9)), case("ReflectionPad2d", (1, 2, 0, 3)),
+    case("ReplicationPad1d", 3, x=(2, 4, 9)), case("ReplicationPad2d", 2), case("CircularPad1d", (1, 2), x=(2, 4, 9)),
+    case("CircularPad2d", 2), case("Unfold", 2), case("Unfold", (2, 3), 1, 1, 2),
     case("Fold", (6, 8), (2, 2), stride=2, x=(2, 8, 12)),
     case("Dropout", 0.0), case("Dropout2d", 0.0),
 ]  # fmt: skip
@@ -183,7 +184,8 @@ def test_layer(name, args, kwargs, shape):
         weights = np.random.default_rng(1).standard_normal(first(expected).shape)
         first(out).backward(tg.from_numpy(weights))
         first(expected).backward(torch.from_numpy(weights))
-        same(a.grad, b.grad)
+        # PyTorch multiplies by 1/6 in float32 there.
+        same(a.grad, b.grad, bound=1e-7 if name == "Hardsigmoid" else 1e-11)
         for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
             same(p.grad, q.grad)
     for key, value in theirs.state_dict().items():
@@ -224,9 +226,7 @@ def test_loss(name, kind, kwargs):
     kwargs = {k: random.uniform(0.5, 1.5, v) if isinstance(v, tuple) else v for k, v in kwargs.items()}
 
     def build(module, leaf):
-        return getattr(module, name)(
-            **{k: leaf(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
-        )
+        return getattr(module, name)(**{k: leaf(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
 
     ours, theirs = build(nn, tg.from_numpy), build(torch.nn, torch.from_numpy)
     assert repr(ours) == repr(theirs)
@@ -244,7 +244,7 @@ def test_embedding():
         ours, theirs = pair("Embedding", (5, 3), kwargs, None)
         assert ours.padding_idx == theirs.padding_idx
         index = np.array([[0, 2, 2], [4, 1, 0]])
-        out, expected = ours(tg.from_numpy(index)), theirs(torch.from_numpy(index))
+        out, expected = ours(tg.from_numpy(index)), theirs(torch.from_numpy(index.copy()))
         same(out, expected)
         (out**2).sum().backward(), (expected**2).sum().backward()
         same(ours.weight.grad, theirs.weight.grad)
@@ -291,8 +291,8 @@ def test_weights_start_evenly_within_the_same_bounds(layer, fan_in):
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert (p.shape, str(p.dtype)) == (tuple(q.shape), "float32")
         assert abs(p.array).max() <= bound
-        assert float(q.abs().max()) <= bound
-    assert ours.weight.array.std() == pytest.approx(float(theirs.weight.std()), rel=0.1)
+        assert float(q.detach().abs().max()) <= bound
+    assert ours.weight.array.std() == pytest.approx(float(theirs.weight.detach().std()), rel=0.1)
     assert ours.weight.array.std() == pytest.approx(bound / math.sqrt(3), rel=0.1)
     before = ours.weight.array.copy()
     ours.reset_parameters()
@@ -384,7 +384,7 @@ def test_dropout_layers():
         ("Embedding", (5, 3, 5), {}, "Embedding: padding_idx is 5, expected -5 to 4"),
         ("Hardtanh", (1.0, -1.0), {}, r"Hardtanh: min_val is 1.0, max_val is -1.0, expected min_val < max_val"),
     ],
-)  # fmt: skip
+)
 def test_errors_of_constructors(name, args, kwargs, message):
     with pytest.raises((ValueError, AssertionError)):
         getattr(torch.nn, name)(*args, **kwargs)
@@ -395,7 +395,7 @@ def test_errors_of_constructors(name, args, kwargs, message):
 def test_errors_of_constructors_that_pytorch_does_not_catch():
     with pytest.raises(ValueError, match=r"Conv2d: kernel_size is \(3, 3, 3\), expected an int or 2 ints"):
         nn.Conv2d(1, 2, (3, 3, 3))
-    with pytest.raises(ValueError, match="ZeroPad2d: padding is .*, expected an int or 4 ints"):
+    with pytest.raises(ValueError, match=r"ZeroPad2d: padding is .*, expected an int or 4 ints"):
         nn.ZeroPad2d((1, 2))
     with pytest.raises(ValueError, match="MSELoss: reduction is 'avg', expected 'mean', 'sum' or 'none'"):
         nn.MSELoss(reduction="avg")
@@ -427,9 +427,8 @@ def test_every_layer_has_a_case():
     tested = {row.values[0] for row in LAYERS} | {name for name, *_ in LOSSES} | {"Embedding"}
     containers = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
     layers = {
-        name for name in nn.__all__
-        if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
-    }  # fmt: skip
+        name for name in nn.__all__ if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
+    }
     assert layers - containers == tested
 
 

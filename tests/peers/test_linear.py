@@ -57,6 +57,11 @@ def test_matmul(shapes: Any) -> None:
         compare(tg.matmul, torch.matmul, turned, b)
 
 
+def test_sums_with_products_of_integers() -> None:
+    a, b = np.arange(6).reshape(2, 3), np.arange(12).reshape(3, 4)
+    compare(tg.addmm, torch.addmm, np.arange(4), a, b, beta=2.5, alpha=1.5)
+
+
 def test_named_products() -> None:
     a, b, batch_a, batch_b, v = normal(2, 3), normal(3, 4), normal(5, 2, 3), normal(5, 3, 4), normal(3)
     compare(tg.mm, torch.mm, a, b)
@@ -84,6 +89,7 @@ DIMS: list[tuple[Any, Any, Any]] = [
     ((2, 3, 4), (2, 3, 4), 3),
     ((2, 3, 4), (5, 3), ([-2], [-1])),
     ((2, 0, 4), (4, 0), ([1, 2], [1, 0])),
+    ((1, 3, 2), (4, 1, 5), ([0, 1], [0, 1])),
 ]
 
 
@@ -141,8 +147,9 @@ def test_linear(lead: tuple[int, ...]) -> None:
     compare(linear, F.linear, x, weight, bias)
     compare(linear, F.linear, x, weight, bias=None)
     compare(linear, F.linear, x, weight)
-    compare(linear, F.linear, x, normal(4))
-    compare(linear, F.linear, x, normal(4), normal())
+    if len(lead) != 1:  # there PyTorch fails
+        compare(linear, F.linear, x, normal(4))
+        compare(linear, F.linear, x, normal(4), normal())
 
 
 def masks(length: int, source: int) -> list[Any]:

@@ -68,14 +68,10 @@ def test_batch_norm_in_evaluation(shape, affine):
     scale = (draw(c), positive(c)) if affine else ()
 
     def ours(x, *scale):
-        return batch_norm(
-            x, Tensor(mean.astype(x.dtype)), Tensor(var.astype(x.dtype)), *scale, training=False
-        )
+        return batch_norm(x, Tensor(mean.astype(x.dtype)), Tensor(var.astype(x.dtype)), *scale, training=False)
 
     def theirs(x, *scale):
-        return F.batch_norm(
-            x, torch.tensor(mean).to(x.dtype), torch.tensor(var).to(x.dtype), *scale, training=False
-        )
+        return F.batch_norm(x, torch.tensor(mean).to(x.dtype), torch.tensor(var).to(x.dtype), *scale, training=False)
 
     compare(ours, theirs, draw(*shape), *scale, bound=BOUND)
 
@@ -131,8 +127,16 @@ def test_batch_norm_is_one_node_in_training():
 
 @pytest.mark.parametrize(
     ("shape", "normalized"),
-    [((4, 5), (5,)), ((2, 3, 4), (4,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (2, 3, 4)), ((6,), (6,)), ((3, 1), (1,)), ((0, 4), (4,))],
-)  # fmt: skip
+    [
+        ((4, 5), (5,)),
+        ((2, 3, 4), (4,)),
+        ((2, 3, 4), (3, 4)),
+        ((2, 3, 4), (2, 3, 4)),
+        ((6,), (6,)),
+        ((3, 1), (1,)),
+        ((0, 4), (4,)),
+    ],
+)
 def test_layer_and_rms_norm(shape, normalized):
     x, w, b = draw(*shape), draw(*normalized), positive(*normalized)
     compare(layer_norm, F.layer_norm, x, normalized, w, b, bound=BOUND)
@@ -187,15 +191,23 @@ def test_errors_of_batch_norm():
     train = {"training": True}
     for shape in ((1, 3), (1, 3, 1, 1)):
         raises_alike(
-            normed(batch_norm), normed(F.batch_norm), np.ones(shape),
+            normed(batch_norm),
+            normed(F.batch_norm),
+            np.ones(shape),
             match=r"batch_norm: x is \(1, 3.*\), expected more than 1 value per channel when training — at ",
-        )  # fmt: skip
+        )
     x = np.ones((4, 3, 5))
     raises_alike(batch_norm, F.batch_norm, x, None, None, match="running_mean or running_var is None")
     raises_alike(
-        batch_norm, F.batch_norm, x, None, None, np.ones(4), **train,
+        batch_norm,
+        F.batch_norm,
+        x,
+        None,
+        None,
+        np.ones(4),
+        **train,
         match=r"batch_norm: weight is \(4,\), x \(4, 3, 5\) expects \(3,\)",
-    )  # fmt: skip
+    )
     mean = np.ones(4, np.float32)
     with pytest.raises(ValueError, match=r"batch_norm: running_mean is \(4,\), x \(4, 3, 5\) expects \(3,\)"):
         batch_norm(Tensor(x), Tensor(mean), Tensor(mean))
@@ -208,15 +220,39 @@ def test_errors_of_batch_norm():
 @pytest.mark.parametrize(
     ("ours", "theirs", "shape", "args", "message"),
     [
-        (layer_norm, F.layer_norm, (2, 3), [(4,)], r"layer_norm: normalized_shape is \(4,\), x \(2, 3\) does not end in it"),
-        (layer_norm, F.layer_norm, (2, 3), [(3,), np.ones(2)], r"layer_norm: weight is \(2,\), expected normalized_shape"),
+        (
+            layer_norm,
+            F.layer_norm,
+            (2, 3),
+            [(4,)],
+            r"layer_norm: normalized_shape is \(4,\), x \(2, 3\) does not end in it",
+        ),
+        (
+            layer_norm,
+            F.layer_norm,
+            (2, 3),
+            [(3,), np.ones(2)],
+            r"layer_norm: weight is \(2,\), expected normalized_shape",
+        ),
         (rms_norm, F.rms_norm, (2, 3), [(2, 2)], r"rms_norm: normalized_shape is \(2, 2\)"),
         (group_norm, F.group_norm, (2, 3, 4), [2], "group_norm: num_groups is 2, expected a divisor of the 3 channels"),
         (group_norm, F.group_norm, (1, 3, 1), [3], "group_norm: x is .*, expected more than 1 value per group"),
-        (instance_norm, F.instance_norm, (2, 3, 1), [], "instance_norm: x is .*, expected more than 1 value per channel and"),
+        (
+            instance_norm,
+            F.instance_norm,
+            (2, 3, 1),
+            [],
+            "instance_norm: x is .*, expected more than 1 value per channel and",
+        ),
         (local_response_norm, F.local_response_norm, (2, 3), [2], "local_response_norm: x has 2 dimensions"),
-        (local_response_norm, F.local_response_norm, (2, 3, 4), [0], "local_response_norm: size is 0, expected at least 1"),
+        (
+            local_response_norm,
+            F.local_response_norm,
+            (2, 3, 4),
+            [0],
+            "local_response_norm: size is 0, expected at least 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_of_the_others(ours, theirs, shape, args, message):
     raises_alike(ours, theirs, np.ones(shape), *args, match=message)

@@ -137,6 +137,7 @@ ZEROS = [
     np.array([[1.5, 0.5]]),
     np.array([[0.0]]),
     np.array([2.0, 0.0, 3.0]),
+    np.array(0.0),
     rng.normal(size=(2, 3, 4)) * (rng.random((2, 3, 4)) > 0.3),
 ]
 
@@ -145,7 +146,7 @@ ZEROS = [
 def test_products_of_zeros(x: Any) -> None:
     compare(tg.prod, torch.prod, x)
     compare(tg.prod, torch.prod, X)
-    for dim in range(x.ndim):
+    for dim in range(max(x.ndim, 1)):
         compare(tg.prod, torch.prod, x, dim=dim)
         compare(tg.prod, torch.prod, x, dim=dim, keepdim=True)
         compare(tg.cumprod, torch.cumprod, x, dim=dim)
@@ -215,6 +216,8 @@ def test_norm_arguments() -> None:
     compare(tg.norm, torch.norm, X)
     compare(tg.norm, torch.norm, X, "fro")
     compare(tg.norm, torch.norm, X, dim=1, keepdim=True)
+    compare(tg.norm, torch.norm, X[0], "nuc", bound=1e-9)
+    compare(tg.norm, torch.norm, X, "nuc", (0, 2), True, bound=1e-9)
     compare(tg.linalg.vector_norm, torch.linalg.vector_norm, X)
     for ours, theirs in ((tg.norm, torch.norm), (tg.linalg.vector_norm, torch.linalg.vector_norm)):
         single = X.astype(np.float32)
@@ -267,7 +270,7 @@ def test_errors() -> None:
     raises_alike(tg.amax, torch.amax, EMPTY, dim=0, match=r"amax: input is \(0, 3\), dim 0: there is no element")
     raises_alike(tg.argmax, torch.argmax, EMPTY, dim=0, match=r"argmax: input is \(0, 3\), dim 0: there is no")
     raises_alike(tg.max, torch.max, EMPTY, match=r"amax: input is \(0, 3\)")
-    raises_alike(tg.norm, torch.norm, X, "nuclear", match=r"norm: p is 'nuclear', expected a number or 'fro'")
+    raises_alike(tg.norm, torch.norm, X, "nuclear", match=r"norm: p is 'nuclear', expected a number, 'fro' or 'nuc'")
     raises_alike(tg.trace, torch.trace, X, match=r"trace: input is \(2, 3, 4\), expected a matrix")
     linalg = torch.linalg
     raises_alike(tg.linalg.norm, linalg.norm, X, 2, match=r"linalg.norm: A is \(2, 3, 4\), dim None, ord 2: expected")

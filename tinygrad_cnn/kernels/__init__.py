@@ -5,8 +5,11 @@ one, two or three dimensions. Arguments are taken as right: the ops check them a
 """
 
 from tinygrad_cnn.kernels.dispatch import (
+    adam_step,
     avg_pool,
     avg_pool_input,
+    batch_norm,
+    batch_norm_backward,
     conv,
     conv_backward,
     conv_input,
@@ -17,18 +20,12 @@ from tinygrad_cnn.kernels.dispatch import (
     relu,
     relu_grad,
     set_kernels,
+    sgd_step,
     softmax_cross_entropy,
     softmax_cross_entropy_grad,
 )
 from tinygrad_cnn.kernels.linear import linear, matmul
-from tinygrad_cnn.kernels.reference import (
-    adam_step,
-    batch_norm,
-    batch_norm_backward,
-    max_pool_flat_indices,
-    max_pool_gather,
-    sgd_step,
-)
+from tinygrad_cnn.kernels.reference import max_pool_flat_indices, max_pool_gather
 from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size
 from tinygrad_cnn.kernels.threads import get_num_threads, set_num_threads
 

@@ -343,3 +343,95 @@ def _fast_loss(z: Array, target: Array, g: Array | None = None) -> Any:
     if fast is not None:
         check_target(z, target)
     return fast
+
+
+# Batch norm -----------------------------------------------------------------------------------------------------
+
+
+def batch_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
+    """`reference.batch_norm`, by the fastest kernel for this shape."""
+    fast = _fast_norm(x, weight, bias)
+    if fast is None:
+        return reference.batch_norm(x, weight, bias, eps)
+    return fast.batch_norm(_packed(x), *_affine(x, weight, bias), eps)  # type: ignore[no-any-return]
+
+
+def batch_norm_backward(
+    g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    """`reference.batch_norm_backward`, by the fastest kernel for this shape."""
+    fast = _fast_norm(x, weight, g, mean, var) if g.shape == x.shape else None
+    if fast is None:
+        return reference.batch_norm_backward(g, x, weight, mean, var, eps)
+    weight, _ = _affine(x, weight, None)
+    return fast.batch_norm_backward(  # type: ignore[no-any-return]
+        _packed(g), _packed(x), weight, _packed(mean), _packed(var), eps
+    )
+
+
+def _fast_norm(x: Array, *others: Array | None) -> Any:
+    """The module for batch norm, or None: a line of pixels must be worth a few vectors."""
+    if x.ndim < 3 or math.prod(x.shape[2:]) < 16:
+        return None
+    return _fast("norm", x.size, SMALL_ARRAY, x, *others)
+
+
+def _affine(x: Array, weight: Array | None, bias: Array | None) -> tuple[Array, Array]:
+    channels = x.shape[1]
+    return (
+        np.ones(channels, np.float32) if weight is None else _packed(weight),
+        np.zeros(channels, np.float32) if bias is None else _packed(bias),
+    )
+
+
+# Optimizers -----------------------------------------------------------------------------------------------------
+
+
+def sgd_step(
+    p: Array,
+    g: Array,
+    buf: Array | None,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    maximize: bool = False,
+) -> Array | None:
+    """`reference.sgd_step`, by the fastest kernel for this size."""
+    settings = (lr, momentum, dampening, weight_decay, nesterov, maximize)
+    fast = _fast_update(p, g, buf)
+    step = reference.sgd_step if fast is None else fast.sgd_step
+    return step(p, g, buf, *settings)  # type: ignore[no-any-return]
+
+
+def adam_step(
+    p: Array,
+    g: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    max_exp_avg_sq: Array | None,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+) -> None:
+    """`reference.adam_step`, by the fastest kernel for this size."""
+    arrays = (p, g, exp_avg, exp_avg_sq, max_exp_avg_sq)
+    fast = _fast_update(*arrays)
+    update = reference.adam_step if fast is None else fast.adam_step
+    update(*arrays, step, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)
+
+
+def _fast_update(p: Array, g: Array, *state: Array | None) -> Any:
+    """The module for optimizers, or None. It writes to `p` and `state`, so they cannot be copied into shape."""
+    arrays = [p, g, *(a for a in state if a is not None)]
+    if any(a.shape != p.shape or not a.flags.c_contiguous for a in arrays):
+        return None
+    if not all(a.flags.writeable for a in arrays if a is not g):
+        return None
+    return _fast("optim", p.size, SMALL_ARRAY, *arrays)

@@ -28,6 +28,7 @@ class _Convolution(Module):
     ndim: ClassVar[int]
     function: ClassVar[Callable[..., Any]]
     transposed: ClassVar[bool] = False
+    padding: str | Ints
     weight: Parameter
     bias: Parameter | None
 
@@ -70,9 +71,16 @@ class _Convolution(Module):
             raise ValueError(f"{name}: groups is {self.groups}, expected at least 1")
         for what in ("in_channels", "out_channels"):
             if getattr(self, what) % self.groups:
-                raise ValueError(f"{name}: {what} is {getattr(self, what)}, expected a multiple of groups={self.groups}")
+                raise ValueError(
+                    f"{name}: {what} is {getattr(self, what)}, expected a multiple of groups={self.groups}"
+                )
         if self.padding_mode not in _PADDING_MODES:
             raise ValueError(f"{name}: padding_mode is {self.padding_mode!r}, expected one of {_PADDING_MODES}")
+        if self.transposed and (isinstance(self.padding, str) or self.padding_mode != "zeros"):
+            raise ValueError(
+                f"{name}: padding is {self.padding!r}, padding_mode is {self.padding_mode!r}, "
+                "expected numbers and 'zeros'"
+            )
         if isinstance(self.padding, str) and self.padding not in ("same", "valid"):
             raise ValueError(f"{name}: padding is {self.padding!r}, expected numbers, 'same' or 'valid'")
         if self.padding == "same" and max(self.stride) > 1:
@@ -93,20 +101,18 @@ class _Convolution(Module):
         """The padding as `F.pad` wants it: before and after, the last dimension first."""
         if self.padding == "valid":
             return [0, 0] * self.ndim
-        if self.padding == "same":
+        if isinstance(self.padding, str):  # "same"
             total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             pairs = [(t // 2, t - t // 2) for t in total]
         else:
-            pairs = [(int(p), int(p)) for p in self.padding]
+            pairs = [(p, p) for p in self.padding]
         return [side for pair in reversed(pairs) for side in pair]
 
     def forward(self, input: Tensor) -> Any:
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._sides(), mode=self.padding_mode), (0,) * self.ndim
-        return type(self).function(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        return type(self).function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         none = (0,) * self.ndim
@@ -183,6 +189,7 @@ class Conv3d(_Conv):
 
 class _ConvTranspose(_Convolution):
     transposed = True
+    padding: Ints
 
     def __init__(
         self,
@@ -214,14 +221,6 @@ class _ConvTranspose(_Convolution):
             dtype,
         )
 
-    def _check(self) -> None:
-        super()._check()
-        if isinstance(self.padding, str) or self.padding_mode != "zeros":
-            raise ValueError(
-                f"{self._get_name()}: padding is {self.padding!r}, padding_mode is {self.padding_mode!r}, "
-                "expected numbers and 'zeros'"
-            )
-
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Any:
         """output_size: the spatial shape to come out, instead of the one that `output_padding` leads to."""
         padding = self.output_padding if output_size is None else self._output_padding(input, output_size)
@@ -233,12 +232,9 @@ class _ConvTranspose(_Convolution):
         """What must be added at the end of each dimension to come to `output_size`: 0 to stride - 1."""
         wanted = tuple(output_size)[-self.ndim :]
         size = input.shape[-self.ndim :]
-        none = (0,) * self.ndim
         smallest = tuple(
-            (s - 1) * st - 2 * int(p) + d * (k - 1) + 1
-            for s, st, p, d, k in zip(
-                size, self.stride, self.padding or none, self.dilation, self.kernel_size, strict=True
-            )
+            (s - 1) * st - 2 * p + d * (k - 1) + 1
+            for s, st, p, d, k in zip(size, self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
         )
         if len(wanted) != self.ndim or any(
             not 0 <= w - s < st for w, s, st in zip(wanted, smallest, self.stride, strict=True)
@@ -281,7 +277,7 @@ class _LazyConv(_Conv):
 
     becomes: ClassVar[type[_Conv]]
     weight: UninitializedParameter
-    bias: UninitializedParameter | None  # type: ignore[assignment]
+    bias: UninitializedParameter | None
 
     def __init__(
         self,

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from tinygrad_cnn.ops.activation import (
-    celu, dropout, dropout2d, elu, gelu, glu, hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu, log_softmax,
-    logsigmoid, mish, prelu, relu, relu6, selu, silu, softmax, softmin, softplus, softshrink, softsign, tanhshrink,
+    celu,
+    dropout,
+    dropout2d,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    selu,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
     threshold,
-)  # fmt: skip
+)
 from tinygrad_cnn.ops.conv import (
     conv1d,
     conv2d,
@@ -19,9 +42,19 @@ from tinygrad_cnn.ops.elementwise import sigmoid, tanh
 from tinygrad_cnn.ops.index import embedding, one_hot
 from tinygrad_cnn.ops.linear import linear, scaled_dot_product_attention
 from tinygrad_cnn.ops.loss import (
-    binary_cross_entropy, binary_cross_entropy_with_logits, cosine_similarity, cross_entropy, huber_loss, kl_div,
-    l1_loss, mse_loss, nll_loss, pairwise_distance, smooth_l1_loss, triplet_margin_loss,
-)  # fmt: skip
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    pairwise_distance,
+    smooth_l1_loss,
+    triplet_margin_loss,
+)
 from tinygrad_cnn.ops.norm import (
     batch_norm,
     group_norm,
@@ -31,9 +64,19 @@ from tinygrad_cnn.ops.norm import (
     rms_norm,
 )
 from tinygrad_cnn.ops.pool import (
-    adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, adaptive_max_pool1d, adaptive_max_pool2d,
-    adaptive_max_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
-)  # fmt: skip
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from tinygrad_cnn.ops.reduce import normalize
 from tinygrad_cnn.ops.shape import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
 

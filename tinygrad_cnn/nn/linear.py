@@ -78,7 +78,7 @@ class LazyLinear(Linear):
     """
 
     weight: UninitializedParameter
-    bias: UninitializedParameter | None  # type: ignore[assignment]
+    bias: UninitializedParameter | None
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         Module.__init__(self)
@@ -132,7 +132,8 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Self:
         """An embedding with these rows (num_embeddings, embedding_dim), which do not learn if `freeze`."""
-        layer = cls(*embeddings.shape, padding_idx=padding_idx)
+        rows, features = embeddings.shape
+        layer = cls(rows, features, padding_idx=padding_idx)
         layer.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
         return layer
 

@@ -37,33 +37,10 @@ from tinygrad_cnn.ops.reduce import axes_of, sum
 from tinygrad_cnn.ops.shape import chunk, reshape
 
 __all__ = [
-    "celu",
-    "dropout",
-    "dropout2d",
-    "elu",
-    "gelu",
-    "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "log_softmax",
-    "logsigmoid",
-    "mish",
-    "prelu",
-    "relu",
-    "relu6",
-    "selu",
-    "silu",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanhshrink",
-    "threshold",
-]
+    "celu", "dropout", "dropout2d", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "silu", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
+]  # fmt: skip
 
 
 # ---- piecewise linear --------------------------------------------------------------------------------------

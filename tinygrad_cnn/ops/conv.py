@@ -126,9 +126,7 @@ def check_fit(
 # ---- kernels for any number of dimensions ------------------------------------------------------------------
 
 
-def _convolve(
-    n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     _check(n, input, weight, bias, groups, transposed=False)
     kernel = weight.shape[2:]
     stride, padding, extra, dilation = _geometry(kernel, stride, padding, dilation)
@@ -166,9 +164,7 @@ def _transpose(
                 f" - 2*{padding[i]} + {reach} + {more[i]} + 1 = {out[i]}, expected at least 1"
             )
     x = _batched(input, n)
-    y = kernels.conv_input(
-        x, weight, (len(x), weight.shape[1] * groups, *out), stride, padding, dilation, groups
-    )
+    y = kernels.conv_input(x, weight, (len(x), weight.shape[1] * groups, *out), stride, padding, dilation, groups)
     if bias is not None:
         y += bias.reshape(-1, *[1] * n)
     return y if input.ndim == n + 2 else y[0]
@@ -362,9 +358,7 @@ def conv_weight(
 # ---- gradient rules ----------------------------------------------------------------------------------------
 
 
-def convolve_as(
-    x: Array, weight: Array, shape: Ints, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Array:
+def convolve_as(x: Array, weight: Array, shape: Ints, stride: Any, padding: Any, dilation: Any, groups: int) -> Array:
     """The convolution without bias, cut to `shape`: the adjoint of its adjoints.
 
     More than `shape` comes out only if an output_padding of at least the stride made `x` larger than it had to be.
@@ -405,9 +399,7 @@ def conv_grads(
     n = weight.ndim - 2
     stride, padding, extra, dilation = _geometry(weight.shape[2:], stride, padding, dilation)
     x, g = _batched(input, n), _batched(g, n)
-    dx, dw, db = kernels.conv_backward(
-        g, _extended(x, extra), weight, stride, padding, dilation, groups, needs
-    )
+    dx, dw, db = kernels.conv_backward(g, _extended(x, extra), weight, stride, padding, dilation, groups, needs)
     return None if dx is None else _cropped(dx, x.shape).reshape(input.shape), dw, db
 
 

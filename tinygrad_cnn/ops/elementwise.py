@@ -12,77 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, op, promote
+from tinygrad_cnn.autograd import Array, Variable, op
+from tinygrad_cnn.dtypes import promote
 
 __all__ = [
-    "abs",
-    "acos",
-    "add",
-    "allclose",
-    "asin",
-    "atan",
-    "atan2",
-    "ceil",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "clone",
-    "cos",
-    "cosh",
-    "div",
-    "eq",
-    "equal",
-    "erf",
-    "exp",
-    "exp2",
-    "expm1",
-    "floor",
-    "floor_divide",
-    "ge",
-    "gt",
-    "isclose",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "le",
-    "lerp",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logaddexp",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "lt",
-    "masked_fill",
-    "maximum",
-    "minimum",
-    "mul",
-    "nan_to_num",
-    "ne",
-    "neg",
-    "pow",
-    "reciprocal",
-    "remainder",
-    "round",
-    "rsqrt",
-    "rsub",
-    "sigmoid",
-    "sign",
-    "sin",
-    "sinc",
-    "sinh",
-    "sqrt",
-    "square",
-    "sub",
-    "tan",
-    "tanh",
-    "true_divide",
-    "trunc",
-    "where",
-]
+    "abs", "acos", "add", "allclose", "asin", "atan", "atan2", "ceil", "clamp", "clamp_max", "clamp_min", "clone",
+    "cos", "cosh", "div", "eq", "equal", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt",
+    "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul",
+    "nan_to_num", "ne", "neg", "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sign", "sin",
+    "sinc", "sinh", "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
+]  # fmt: skip
 
 quiet = np.errstate(all="ignore")  # for kernels that meet 1/0, log(0) or an overflow in ordinary use
 
@@ -1151,7 +1091,7 @@ def where(condition: Array, input: Array, other: Array) -> Any:
     """
     check_mask("condition", condition)
     input, other = promote([input, other])
-    out = np.where(condition, input, other)
+    out: Any = np.where(condition, input, other)
     numbers = not isinstance(input, np.ndarray) and not isinstance(other, np.ndarray)
     return out.astype(np.float32) if numbers and out.dtype == np.float64 else out
 

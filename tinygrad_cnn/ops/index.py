@@ -318,6 +318,8 @@ def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) ->
     """The flat positions, in an array of `shape`, of the elements that gather takes."""
     if index.dtype.kind not in "iu":
         raise TypeError(f"index is {index.dtype}, expected integers")
+    if not index.size:
+        return index
     if max(index.ndim, 1) != max(len(shape), 1):
         raise ValueError(f"index has {index.ndim} dimensions {index.shape}, the input {len(shape)} {shape}")
     dim = axis_of(dim, len(shape))
@@ -329,7 +331,7 @@ def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) ->
     for d, n in enumerate(index.shape):
         if d == dim:
             step = index
-        elif n > shape[d] and index.size:
+        elif n > shape[d]:
             raise ValueError(f"index is {index.shape}, the input {shape}: dimension {d} expects at most {shape[d]}")
         else:
             step = np.arange(n).reshape((-1,) + (1,) * (index.ndim - d - 1))
@@ -357,6 +359,8 @@ def _in_corner(g: Array, shape: tuple[int, ...]) -> Array:
 def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Any:
     """The elements at positions `indices` along `dim`; the other dimensions broadcast. None: of the flat input.
 
+    Negative positions count from the end.
+
     >>> import tinygrad_cnn as tg
     >>> x = tg.tensor([[3.0, 1.0, 2.0]])
     >>> tg.take_along_dim(x, tg.argsort(x, dim=1), dim=1)
@@ -369,10 +373,12 @@ def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Any:
             f"take_along_dim: indices are {indices.shape}, the input {input.shape}: expected as many dimensions"
         )
     d = axis_of(dim, input.ndim)
+    positions = array_of(indices)
+    positions = np.where(positions < 0, positions + input.shape[d], positions)
     common = list(np.broadcast_shapes(_without(input.shape, d), _without(indices.shape, d)))
     shape = (*common[:d], input.shape[d], *common[d + 1 :])
     target = (*common[:d], indices.shape[d], *common[d + 1 :])
-    return gather(broadcast_to(input, shape=shape), d, broadcast_to(indices, shape=target))
+    return gather(broadcast_to(input, shape=shape), d, np.broadcast_to(positions, target))
 
 
 def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_cnn.autograd import Array, broadcast_to, composite, op, sum_to
 from tinygrad_cnn.ops.activation import dropout, softmax
 from tinygrad_cnn.ops.elementwise import array_of, masked_fill, where
+from tinygrad_cnn.ops.reduce import sum
 from tinygrad_cnn.ops.shape import permute, transpose
 
 __all__ = [
@@ -54,7 +55,7 @@ def matmul(input: Array, other: Array) -> Any:
         )
     _check_dtypes(input=input, other=other)
     if input.ndim > 2 and other.ndim == 2:  # one large product, where NumPy would make many small ones
-        return (input.reshape(-1, rows) @ other).reshape(*input.shape[:-1], other.shape[1])
+        return (_rows(input) @ other).reshape(*input.shape[:-1], other.shape[1])
     return np.matmul(input, other)
 
 
@@ -68,19 +69,23 @@ def matmul_grad_input(g: Array, other: Array, input_shape: Shape) -> Array:
 def matmul_grad_other(g: Array, input: Array, other_shape: Shape) -> Array:
     if input.ndim == 1:
         g = g.reshape((*g.shape[:-1], 1, *g.shape[-1:]) if len(other_shape) > 1 else (1, 1))
-        input = input.reshape((1, -1))
+        input = input.reshape((1, *input.shape))
     elif len(other_shape) == 1:
         g = g.reshape((*g.shape, 1))
     if len(other_shape) <= 2:  # the sum over the leading dimensions is part of one large product
-        g, input = g.reshape((-1, g.shape[-1])), input.reshape((-1, input.shape[-1]))
-        return matmul(transpose(input, 0, 1), g).reshape(other_shape)
+        return matmul(transpose(_rows(input), 0, 1), _rows(g)).reshape(other_shape)
     return _to_shape(matmul(transpose(input, -2, -1), g), other_shape)
+
+
+def _rows(x: Array) -> Array:
+    """All rows of (*, K) as one matrix (rows, K)."""
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _as_matrices(g: Array, input_shape: Shape, other: Array) -> tuple[Array, Array]:
     """The incoming gradient and the right factor of a product, with the dimension put back that a vector lacks."""
     if other.ndim == 1:
-        g, other = g.reshape((*g.shape, 1)), other.reshape((-1, 1))
+        g, other = g.reshape((*g.shape, 1)), other.reshape((*other.shape, 1))
     if len(input_shape) == 1:
         g = g.reshape((*g.shape[:-1], 1, g.shape[-1]))
     return g, other
@@ -185,10 +190,13 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alph
 
 
 def _add(name: str, input: Any, product: Any, beta: float, alpha: float) -> Any:
-    if np.broadcast_shapes(input.shape, product.shape) != product.shape:
+    ends = zip(reversed(input.shape), reversed(product.shape), strict=False)
+    if input.ndim > product.ndim or any(n not in (1, m) for n, m in ends):
         raise ValueError(
             f"{name}: input is {input.shape}, the product {product.shape}: expected it to broadcast to that"
         )
+    if product.dtype.kind != "f":
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else product * alpha
     if beta == 0:  # then not even a NaN of the input counts
         return product
@@ -207,6 +215,11 @@ def tensordot(a: Array, b: Array, dims: Any = 2) -> Any:
     else:
         lists = array_of(dims).tolist() if hasattr(dims, "dtype") else dims
     over_a, over_b = ([d % x.ndim for d in chosen] for x, chosen in zip((a, b), lists, strict=True))
+    for d, e in zip(over_a, over_b, strict=True):  # a length of 1 meets any other
+        if a.shape[d] == 1 != b.shape[e]:
+            b = sum(b, e, keepdim=True)
+        elif b.shape[e] == 1 != a.shape[d]:
+            a = sum(a, d, keepdim=True)
     lengths_a, lengths_b = [a.shape[d] for d in over_a], [b.shape[d] for d in over_b]
     if lengths_a != lengths_b:
         raise ValueError(f"tensordot: a is {a.shape}, b is {b.shape}: the lengths {lengths_a} meet {lengths_b}")
@@ -251,7 +264,9 @@ def einsum_grad(g: Array, operands: Any, operands_shape: tuple[Shape, ...], inde
             inputs.append(label)
         target += label
     full = einsum_op(*factors, equation=f"{','.join(inputs)}->{target}")
-    return sum_to(full, shape=operands_shape[index])
+    # Where only one of the operands has a dimension's full length, the others broadcast along it.
+    shape = tuple(max(n, m) for n, m in zip(full.shape, operands_shape[index], strict=True))
+    return sum_to(broadcast_to(full, shape=shape), shape=operands_shape[index])
 
 
 def _lengths(labels: list[str], shapes: Sequence[Shape]) -> dict[str, int]:
@@ -324,7 +339,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Any:
         has = f"has {input.shape[-1]} features " if input.ndim else "is "
         raise ValueError(f"input {has}{input.shape}, weight expects {features} {weight.shape}")
     _check_dtypes(input=input, weight=weight)
-    out = input.reshape(-1, features) @ weight.reshape(-1, features).T
+    out = _rows(input) @ (weight if weight.ndim == 2 else weight[None]).T
     if bias is not None:
         if bias.shape not in (weight.shape[:-1], ()):
             raise ValueError(f"bias is {bias.shape}, weight expects {weight.shape[:-1]} {weight.shape}")
@@ -335,15 +350,16 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Any:
 
 @linear.vjp("input")
 def linear_grad_input(g: Array, weight: Array, input_shape: Shape) -> Array:
-    rows = weight if weight.ndim == 2 else weight.reshape((1, -1))
-    return matmul(g.reshape((-1, rows.shape[0])), rows).reshape(input_shape)
+    if weight.ndim == 1:
+        g, weight = g.reshape((*g.shape, 1)), weight.reshape((1, *weight.shape))
+    return matmul(_rows(g), weight).reshape(input_shape)
 
 
 @linear.vjp("weight")
 def linear_grad_weight(g: Array, input: Array, weight_shape: Shape) -> Array:
-    columns = g.reshape((-1, weight_shape[0] if len(weight_shape) == 2 else 1))
-    rows = input.reshape((-1, weight_shape[-1]))
-    return matmul(transpose(columns, 0, 1), rows).reshape(weight_shape)
+    if len(weight_shape) == 1:
+        g = g.reshape((*g.shape, 1))
+    return matmul(transpose(_rows(g), 0, 1), _rows(input)).reshape(weight_shape)
 
 
 @linear.vjp("bias")

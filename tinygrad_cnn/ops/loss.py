@@ -40,19 +40,9 @@ from tinygrad_cnn.ops.reduce import mean, sum, vector_norm
 from tinygrad_cnn.ops.shape import reshape
 
 __all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cosine_similarity",
-    "cross_entropy",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "mse_loss",
-    "nll_loss",
-    "pairwise_distance",
-    "smooth_l1_loss",
-    "triplet_margin_loss",
-]
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "huber_loss",
+    "kl_div", "l1_loss", "mse_loss", "nll_loss", "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
+]  # fmt: skip
 
 
 def reduced(name: str, losses: Any, reduction: str) -> Any:

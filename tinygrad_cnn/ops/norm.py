@@ -304,9 +304,7 @@ def instance_norm(
 
 
 @composite
-def local_response_norm(
-    input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Any:
+def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
     """Divide each element of `input` (N, C, *S) by (k + alpha · mean of squares)^beta.
 
     The mean is over `size` neighbouring channels, zeros beyond the first and the last.

@@ -73,15 +73,13 @@ def _on_batch(pool: Op[Any], n: int, input: Any, *params: Any) -> Any:
 def _max_pool_op(n: int) -> Op[Any]:
     """The op of one of the three public functions; they differ in their names, for pictures and messages."""
 
-    def max_pool(
-        input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-    ) -> Any:
+    def max_pool(input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
         """The largest element of each window of a batch (N, C, *S); keeps which tap of its window it was."""
         windows = _checked_windows(input, n, ceil_mode, kernel_size, stride, padding, dilation)
         return kernels.max_pool(input, *windows, ceil_mode)
 
     max_pool.__name__ = max_pool.__qualname__ = f"max_pool{n}d"
-    made: Op[Any] = op(max_pool, keeps="offsets")
+    made: Op[Any] = op(keeps="offsets")(max_pool)
     made.vjp("input")(max_pool_grad)
     return made
 
@@ -93,13 +91,9 @@ def max_pool_grad(
 
 
 @op
-def max_pool_gather(
-    input: Array, offsets: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any
-) -> Any:
+def max_pool_gather(input: Array, offsets: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """The element of each window of `input` (N, C, *S) at the tap `offsets` (N, C, *OS), as a max pool chose it."""
-    return kernels.max_pool_gather(
-        input, offsets, *_windows(input.ndim - 2, kernel_size, stride, padding, dilation)
-    )
+    return kernels.max_pool_gather(input, offsets, *_windows(input.ndim - 2, kernel_size, stride, padding, dilation))
 
 
 @op
@@ -126,9 +120,7 @@ def max_pool_scatter_grad(
 
 
 @op(differentiable=False)
-def max_pool_indices(
-    input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> Any:
+def max_pool_indices(input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
     """Where in its flattened plane the largest element of each window lies, int64 (N, C, *OS)."""
     windows = _checked_windows(input, input.ndim - 2, ceil_mode, kernel_size, stride, padding, dilation)
     _, offsets = kernels.max_pool(input, *windows, ceil_mode)
@@ -218,9 +210,7 @@ def _avg_pool_op(n: int) -> Op[Any]:
         kernel, stride, padding, _ = _checked_windows(input, n, ceil_mode, kernel_size, stride, padding)
         if divisor_override == 0:
             raise ValueError("divisor_override is 0, expected another number")
-        return kernels.avg_pool(
-            input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-        )
+        return kernels.avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
     avg_pool.__name__ = avg_pool.__qualname__ = f"avg_pool{n}d"
     made: Op[Any] = op(avg_pool)
@@ -238,9 +228,7 @@ def avg_pool_grad(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Array:
-    return avg_pool_input(
-        g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    return avg_pool_input(g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 @op
@@ -256,9 +244,7 @@ def avg_pool_input(
 ) -> Any:
     """Spread each number of `grad` (N, C, *OS) evenly over its window, and add up to `shape`: the pool's adjoint."""
     kernel, stride, padding, _ = _windows(grad.ndim - 2, kernel_size, stride, padding)
-    return kernels.avg_pool_input(
-        grad, shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    return kernels.avg_pool_input(grad, shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 @avg_pool_input.vjp("grad")
@@ -292,9 +278,7 @@ def avg_pool1d(
     >>> tg.avg_pool1d(tg.tensor([[1.0, 3.0, 2.0, 4.0]]), 2)
     tensor([[2., 3.]])
     """
-    return _on_batch(
-        _AVG_POOLS[0], 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
-    )
+    return _on_batch(_AVG_POOLS[0], 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
@@ -421,17 +405,17 @@ def adaptive_max_pool_indices(input: Array, output_size: Ints) -> Any:
     size = input.shape[2:]
     places = np.arange(math.prod(size)).reshape(size)
     indices = np.empty((*input.shape[:2], *output_size), np.int64)
-    edges = [_edges(s, o) for s, o in zip(size, output_size, strict=True)]
-    for at in itertools.product(*(range(o) for o in output_size)):
-        box = tuple(slice(*edges[axis][i]) for axis, i in enumerate(at))
+    windows = [_edges(s, o) for s, o in zip(size, output_size, strict=True)]
+    for at, edges in zip(np.ndindex(*output_size), itertools.product(*windows), strict=True):
+        box = tuple([slice(start, stop) for start, stop in edges])
         inside = places[box].reshape(-1)
-        window = input[(..., *box)].reshape(*input.shape[:2], inside.size)
+        window = input[:, :, *box].reshape(*input.shape[:2], inside.size)
         chosen = window.argmax(axis=2)
         nan = np.isnan(window)
         if nan.any():  # of several NaN the last is chosen, as in max_pool
             last = window.shape[2] - 1 - nan[..., ::-1].argmax(axis=2)
             chosen = np.where(nan.any(axis=2), last, chosen)
-        indices[(..., *at)] = inside[chosen]
+        indices[:, :, *at] = inside[chosen]
     return indices
 
 

@@ -557,7 +557,7 @@ def flip(input: Array, dims: int | Sequence[int]) -> Any:
     >>> tg.flip(tg.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    axes = [axis_of(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims)]
+    axes = tuple([axis_of(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims)])
     if len(set(axes)) < len(axes):
         raise ValueError(f"dims is {dims}, expected no dimension twice")
     return np.flip(input, axes) if input.ndim else input
