@@ -16,15 +16,16 @@ import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import plot
 from tinygrad_cnn.data import mnist
+from tinygrad_cnn.nn import Parameter
 from tinygrad_cnn.random import Generator
 
 
 class Seed:
-    """The network: 6 filters 3x3, max-pool 2, 1014 -> 10. Plain tensors, no Module, so that nothing is hidden."""
+    """The network: 6 filters 3x3, max-pool 2, 1014 -> 10. Parameters and ops, no Module, so that nothing is hidden."""
 
     def __init__(self, generator: Generator) -> None:
-        self.filters = (tg.randn(6, 1, 3, 3, generator=generator) / 9).requires_grad_()
-        self.weight = (tg.randn(10, 1014, generator=generator) / 1014).requires_grad_()
+        self.filters = Parameter(tg.randn(6, 1, 3, 3, generator=generator) / 9)
+        self.weight = Parameter(tg.randn(10, 1014, generator=generator) / 1014)
 
     def maps(self, images: tg.Tensor) -> tg.Tensor:
         return F.conv2d(images, self.filters)  # (N, 1, 28, 28) -> (N, 6, 26, 26)
@@ -71,8 +72,8 @@ def main(folder: str = "seed", smoke: bool = False) -> float:
     figures: dict[str, Figure] = {}
     generator = Generator().manual_seed(42)
     train_set, test_set = mnist()
-    images, labels = train_set.normalize(0.5, 1.0).tensors()  # pixels from -0.5 to 0.5
-    test_images, test_labels = test_set.normalize(0.5, 1.0).tensors()
+    images, labels = train_set.tensors()
+    test_images, test_labels = test_set.tensors()
 
     print("1. What a convolution does: one digit, three filters")
     plot.refresher(test_images[0], figure=picture("1-refresher", 7.2, 2.3))
@@ -97,12 +98,14 @@ def main(folder: str = "seed", smoke: bool = False) -> float:
     plot.filters(model.filters, figure=picture("4-filters", 6.6, 1.5))
     plot.feature_maps(test_images[0], maps, figure=picture("5-feature-maps", 8.4, 1.6))
     for name, figure in figures.items():
-        figure.savefig(place / f"{name}.png", dpi=150)
+        figure.savefig(place / f"{name}.png", dpi=150, bbox_inches="tight")
 
     print("5. The graph: every op from the images to the loss")
-    names = {"filters": model.filters, "weight": model.weight}
-    loss = F.cross_entropy(model.scores(test_images[:10]), test_labels[:10])
-    graph = tg.graph.of(loss, names=names, title="the seed's CNN")
+    graph = tg.graph.capture(
+        lambda images, labels: F.cross_entropy(model.scores(images), labels),
+        test_images[:10], test_labels[:10],
+        names={"filters": model.filters, "weight": model.weight}, title="the seed's CNN",
+    )  # fmt: skip
     graph.save(place / "6-graph.svg")
     print(graph)
 

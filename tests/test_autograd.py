@@ -504,3 +504,32 @@ def test_a_shortcut_serves_the_first_order_and_rules_the_others() -> None:
     assert x.grad.tolist() == [3.0]
     autograd.grad(product(x, y).sum(), (x, y), create_graph=True)
     assert used == ["shortcut", "rule", "rule"]
+
+
+def test_threads_that_share_parameters_do_not_disturb_each_other() -> None:
+    w = tg.randn(8, 8, dtype=tg.float64, requires_grad=True)
+    x = tg.randn(4, 8, dtype=tg.float64)
+    (expected,) = autograd.grad((x @ w).tanh().sum(), w)
+    found: list[tg.Tensor] = []
+
+    def work() -> None:
+        for _ in range(50):
+            found.append(autograd.grad((x @ w).tanh().sum(), w)[0])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 200
+    for g in found:
+        np.testing.assert_array_equal(g.numpy(), expected.numpy())
+    assert w.data.array.flags.writeable, "a lock was left behind"
+
+
+def test_an_exception_in_the_forward_pass_leaves_no_lock() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(ValueError, match="broadcast"):
+        (x * x) + leaf(1.0, 2.0, 3.0)
+    x.data.add_(1)
+    assert x.tolist() == [2.0, 3.0]

@@ -42,8 +42,7 @@ def conv_cases(draw: st.DrawFn) -> dict[str, Any]:
     dims = lambda low, high: tuple(draw(st.integers(low, high)) for _ in range(nd))  # noqa: E731
     kernel, stride, padding, dilation = dims(1, 3), dims(1, 3), dims(0, 2), dims(1, 2)
     size = tuple(
-        draw(st.integers(max(1, d * (k - 1) + 1 - 2 * p), 7))
-        for k, p, d in zip(kernel, padding, dilation, strict=True)
+        draw(st.integers(max(1, d * (k - 1) + 1 - 2 * p), 7)) for k, p, d in zip(kernel, padding, dilation, strict=True)
     )
     groups, n, seed = draw(st.integers(1, 3)), draw(st.integers(0, 3)), draw(st.integers(0, 99))
     c, o = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
@@ -78,9 +77,7 @@ def test_conv_is_the_sum_over_its_window(case: dict[str, Any]) -> None:
     y = reference.conv(case["x"], case["w"], case["b"], *case["geometry"])
     assert y.dtype == np.float64
     assert y.flags.c_contiguous
-    np.testing.assert_allclose(
-        y, conv_by_loops(case["x"], case["w"], case["b"], *case["geometry"]), rtol=0, atol=1e-12
-    )
+    np.testing.assert_allclose(y, conv_by_loops(case["x"], case["w"], case["b"], *case["geometry"]), rtol=0, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=100)
@@ -105,14 +102,14 @@ def test_conv_keeps_float32_and_takes_a_broadcast_gradient() -> None:
     geometry = ((2, 1), (1, 0), (1, 2), 2)
     y = reference.conv(x, w, w[:, 0, 0, 0], *geometry)
     g = np.broadcast_to(np.float32(1), y.shape)
-    for given, copied in zip(
+    for broadcast, copied in zip(
         reference.conv_backward(g, x, w, *geometry, needs=(True, True, True)),
         reference.conv_backward(g.copy(), x, w, *geometry, needs=(True, True, True)),
         strict=True,
     ):
-        assert given is not None
-        assert given.dtype == np.float32
-        np.testing.assert_array_equal(given, copied)
+        assert broadcast is not None
+        assert broadcast.dtype == np.float32
+        np.testing.assert_array_equal(broadcast, copied)
 
 
 def test_conv_input_fills_what_no_window_reaches_with_zero() -> None:

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import kernels
 from tinygrad_cnn.kernels import dispatch, reference, threads
-from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size
 
 Array = np.ndarray[Any, Any]
 PAGE = mmap.PAGESIZE
@@ -338,9 +337,7 @@ def test_sgd_between_protected_pages(
 @pytest.mark.usefixtures("guards")
 @settings(max_examples=60)
 @given(st.integers(1, 100), st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), st.booleans())
-def test_adam_between_protected_pages(
-    n: int, decay: float, decoupled: bool, maximize: bool, amsgrad: bool
-) -> None:
+def test_adam_between_protected_pages(n: int, decay: float, decoupled: bool, maximize: bool, amsgrad: bool) -> None:
     ours = [random(n), np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)]
     exact = [a.astype(np.float64) for a in ours]
     for step in range(1, 4):
@@ -373,3 +370,214 @@ def test_matmul(shapes: Any, dtype: Any) -> None:
     np.testing.assert_allclose(kernels.linear(a, b.T, b[0]), product + b[0], **tolerance)
     with pytest.raises(ValueError, match="matmul"):
         kernels.matmul(a, a)
+
+
+# The dispatcher -------------------------------------------------------------------------------------------------
+
+
+def in_a_new_process(code: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+CONV = """
+    import sys, numpy as np
+    from tinygrad_cnn import kernels
+    assert "numba" not in sys.modules
+    x, w = np.ones((10, 1, 28, 28), np.float32), np.ones((6, 1, 3, 3), np.float32)
+    for _ in range(2):
+        print(kernels.conv(x, w, None, (1, 1), (0, 0), (1, 1), 1).mean())
+    print("numba" in sys.modules)
+"""
+
+
+def test_import_leaves_numba_alone_and_the_variable_chooses() -> None:
+    assert in_a_new_process(CONV, TINYGRAD_CNN_KERNELS="fast").split()[:3] == ["9.0", "9.0", "True"]
+    assert in_a_new_process(CONV, TINYGRAD_CNN_KERNELS="reference").split() == ["9.0", "9.0", "False"]
+
+
+def test_without_numba_all_runs_on_the_reference_and_one_warning_says_so() -> None:
+    output = in_a_new_process(
+        "import sys; sys.modules['numba'] = None\n" + textwrap.dedent(CONV).replace('"numba" not in', '"numba" in')
+    )
+    assert output.count("9.0") == 2
+    assert output.count("the fast kernels are not available (ModuleNotFoundError") == 1
+
+
+def test_asking_for_fast_kernels_without_numba_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tinygrad_cnn.kernels.fast", None)
+    monkeypatch.setattr(dispatch, "_modules", {})
+    x = random(2, 3, 8, 8)
+    with pytest.raises(ModuleNotFoundError):
+        kernels.max_pool(x, (2, 2), (2, 2), (0, 0), (1, 1))
+    kernels.set_kernels("auto")
+    monkeypatch.setattr(dispatch, "_broken", None)
+    with pytest.warns(RuntimeWarning, match=r"the fast kernels are not available \(ModuleNotFoundError"):
+        kernels.max_pool(random(8, 8, 16, 16), (2, 2), (2, 2), (0, 0), (1, 1))
+
+
+def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_module", lambda name: pytest.fail(f"{name} was asked for"))
+    x, w, ones = random(4, 8, 16, 16).astype(np.float64), random(8, 8, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
+    assert kernels.conv(x, w.astype(np.float64), None, *ones).dtype == np.float64
+    assert kernels.max_pool(x, (2, 2), (2, 2), (0, 0), (1, 1))[0].dtype == np.float64
+    cube, weight = random(2, 4, 8, 8, 8), random(4, 4, 3, 3, 3)
+    kernels.conv(cube, weight, None, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1)
+    kernels.set_kernels("auto")
+    kernels.conv(random(1, 1, 5, 5), random(1, 1, 3, 3), None, *ones)
+    kernels.relu(random(100))
+
+
+def test_set_kernels_names_what_it_knows() -> None:
+    assert kernels.get_kernels() == "fast"
+    with pytest.raises(ValueError, match="set_kernels: 'slow' is not known, one of auto, fast, reference was expected"):
+        kernels.set_kernels("slow")  # type: ignore[arg-type]
+
+
+def test_empty_batches() -> None:
+    x, w, geometry = random(0, 3, 8, 8), random(4, 3, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
+    y = kernels.conv(x, w, None, *geometry)
+    assert y.shape == (0, 4, 6, 6)
+    dx, dw, db = kernels.conv_backward(y, x, w, *geometry, needs=(True, True, True))
+    assert dx is not None
+    assert dx.shape == x.shape
+    np.testing.assert_array_equal(dw, np.zeros_like(w))
+    np.testing.assert_array_equal(db, np.zeros(4))
+    assert kernels.max_pool(x, (2, 2), (2, 2), (0, 0), (1, 1))[0].shape == (0, 3, 4, 4)
+    assert kernels.avg_pool(x, (2, 2), (2, 2), (0, 0)).shape == (0, 3, 4, 4)
+    assert kernels.relu(x).shape == x.shape
+    assert kernels.softmax_cross_entropy(random(0, 3), np.zeros(0, np.int64)).shape == (0,)
+
+
+# Threads --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = kernels.get_num_threads()
+    monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+    kernels.set_num_threads(3)
+    yield
+    kernels.set_num_threads(before)
+
+
+def step(seed: int) -> list[Array]:
+    """A bit of everything that is shared among threads."""
+    x, w, geometry = random(7, 16, 13, 11, seed=seed), random(16, 16, 3, 3, seed=seed), ((1, 1), (1, 0), (1, 1), 1)
+    y = kernels.conv(x, w, None, *geometry)
+    pooled, offsets = kernels.max_pool(y, (2, 2), (2, 2), (0, 0), (1, 1))
+    g = kernels.max_pool_scatter(pooled, offsets, y.shape, (2, 2), (2, 2), (0, 0), (1, 1))
+    dx, dw, db = kernels.conv_backward(g, x, w[:, :, ::-1], *geometry, needs=(True, True, True))
+    flat = pooled.reshape(7, -1)
+    assert dx is not None
+    assert dw is not None
+    assert db is not None
+    return [pooled, dx, dw, db, kernels.matmul(flat, flat.T), *kernels.batch_norm(y, None, None, 1e-5)]
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_share_the_work_and_change_nothing() -> None:
+    several = step(0)
+    assert len(threads._team.workers) == 2
+    kernels.set_num_threads(1)
+    for one, many in zip(step(0), several, strict=True):
+        np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_several_python_threads_at_once() -> None:
+    expected = [step(seed) for seed in range(4)]
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for _ in range(10):
+            if any((a != b).any() for a, b in zip(step(seed), expected[seed], strict=True)):
+                wrong.append(seed)
+
+    callers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    expected = step(0)
+    child = os.fork()
+    if child == 0:
+        same = all((a == b).all() for a, b in zip(step(0), expected, strict=True))
+        os._exit(0 if same and len(threads._team.workers) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_an_error_in_any_part_reaches_the_caller_and_the_next_job_is_fine() -> None:
+    def fail(part: int, failing: int) -> None:
+        if part == failing:
+            raise MemoryError(f"part {part}")
+
+    for failing in range(3):
+        with pytest.raises(MemoryError, match=f"part {failing}"):
+            threads.run(fail, [(part, failing) for part in range(3)])
+        done: list[int] = []
+        threads.run(done.append, [(1,), (2,), (3,)])
+        assert sorted(done) == [1, 2, 3]
+
+
+def test_parts_cover_everything_once() -> None:
+    kernels.set_num_threads(3)
+    try:
+        assert threads.parts(8, threads.WORTH_SHARING) == [(0, 2), (2, 5), (5, 8)]
+        assert threads.parts(2, threads.WORTH_SHARING) == [(0, 1), (1, 2)]
+        assert threads.parts(8, threads.WORTH_SHARING - 1) == [(0, 8)]
+    finally:
+        kernels.set_num_threads(threads._default())
+
+
+def test_set_num_threads_checks_its_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="set_num_threads: n is 0, at least 1 was expected"):
+        kernels.set_num_threads(0)
+    with pytest.raises(TypeError, match=r"set_num_threads: n is 1\.5, an int was expected"):
+        kernels.set_num_threads(1.5)  # type: ignore[arg-type]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert threads._default() == 5
+
+
+def test_blas_gets_its_threads_back() -> None:
+    from threadpoolctl import threadpool_info
+
+    def blas_threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = blas_threads()
+    with threads.one_blas_thread(), threads.one_blas_thread():
+        assert set(blas_threads()) <= {1}
+    assert blas_threads() == before
+
+
+def test_the_guard_kills_who_reads_outside() -> None:
+    """Else the tests above prove nothing."""
+    code = """
+        import ctypes, sys
+        sys.path.insert(0, {folder!r})
+        import numpy as np, test_kernels_fast
+        x = test_kernels_fast.guarded(np.zeros(5, np.float32), at_end={at_end})
+        ctypes.string_at(x.ctypes.data + {offset}, 1)
+        print("alive")
+    """
+    folder = os.path.dirname(__file__)
+    for at_end, offset, alive in [(True, 19, True), (True, 20, False), (False, 0, True), (False, -1, False)]:
+        filled = textwrap.dedent(code).format(folder=folder, at_end=at_end, offset=offset)
+        result = subprocess.run([sys.executable, "-c", filled], capture_output=True, text=True, check=False)
+        assert ("alive" in result.stdout) == alive

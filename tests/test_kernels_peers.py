@@ -179,7 +179,5 @@ def test_adam_step(decay: float, decoupled: bool, amsgrad: bool, maximize: bool)
         g = random(5, seed=step)
         theirs.grad = torch.tensor(g)
         peer.step()
-        reference.adam_step(
-            p, g, exp_avg, exp_avg_sq, largest, step, 0.1, 0.8, 0.95, 1e-8, decay, decoupled, maximize
-        )
+        reference.adam_step(p, g, exp_avg, exp_avg_sq, largest, step, 0.1, 0.8, 0.95, 1e-8, decay, decoupled, maximize)
         close(p, theirs)

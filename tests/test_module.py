@@ -1,4 +1,4 @@
-"""Modules: registration, dotted paths while running, saving and loading, hooks, copies, containers, and the messages."""
+"""Modules: registration, dotted paths while running, saving and loading, hooks, copies, containers, messages."""
 
 from __future__ import annotations
 
@@ -286,9 +286,7 @@ def test_a_backward_hook_may_replace_the_gradient_of_one_input_only() -> None:
     mul = Mul()
     mul.register_full_backward_hook(lambda module, grad_input, grad_output: grad_input)
     x, y = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True)
-    with raises(
-        ValueError, "register_full_backward_hook: the hook returned 2 gradients to take the place of grad_input"
-    ):
+    with raises(ValueError, "register_full_backward_hook: the hook gave 2 gradients in the place of grad_input"):
         mul(x, y).sum().backward()
     mul(x, tg.ones(2)).sum().backward()
     assert x.grad.tolist() == [1.0, 1.0]
@@ -344,16 +342,15 @@ def test_a_state_that_does_not_fit_changes_nothing_and_names_everything() -> Non
     assert net.block[0].factor.tolist() == [9.0]
 
 
-def test_loading_while_a_graph_needs_the_weights_raises_and_changes_nothing() -> None:
+def test_loading_while_a_graph_needs_the_weights_leaves_the_graph_its_own() -> None:
     net = Net()
-    loss = net(tg.ones(1, requires_grad=True))
-    other = {name: value.array + 1 for name, value in net.state_dict().items()}
-    with raises(RuntimeError, "load_state_dict: block.0.factor is still needed by a live graph: mul at "):
-        net.load_state_dict(other)
-    assert net.out.factor.tolist() == [5.0]
-    loss.backward()
-    net.load_state_dict(other)
+    x = tg.ones(1, requires_grad=True)
+    out = net(x)
+    net.load_state_dict({name: value.array + 1 for name, value in net.state_dict().items()})
     assert net.out.factor.tolist() == [6.0]
+    out.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == out.tolist()
 
 
 def test_safetensors_and_back(tmp_path: Any) -> None:
@@ -415,14 +412,6 @@ def test_there_is_no_other_device() -> None:
         Net().to(tg.int64)
 
 
-def test_converting_while_a_graph_needs_the_weights_raises() -> None:
-    net = Net()
-    loss = net(tg.ones(1, requires_grad=True))
-    with raises(RuntimeError, "Module.to: a tensor of shape (1,) is still needed by a live graph: mul at "):
-        net.double()
-    assert loss.item() == 30
-
-
 def test_zero_grad() -> None:
     net = Net()
     net(tg.ones(1)).backward()
@@ -464,6 +453,18 @@ def test_an_uninitialized_parameter_says_what_to_do() -> None:
     assert [p.shape for p in model.parameters()] == [(3, 4), (3,)]
 
 
+def test_a_lazy_model_can_be_loaded_before_its_first_call() -> None:
+    def build() -> nn.Sequential:
+        return nn.Sequential(nn.LazyConv2d(2, 3), nn.Flatten(), nn.LazyLinear(3, bias=False))
+
+    ready, fresh = build(), build()
+    x = tg.randn(2, 1, 5, 5)
+    expected = ready(x)
+    fresh.load_state_dict(ready.state_dict())
+    assert fresh(x).tolist() == expected.tolist()
+    assert repr(fresh) == repr(ready)
+
+
 def test_parameter() -> None:
     assert repr(nn.Parameter([1.0])) == "Parameter containing:\ntensor([1.], requires_grad=True)"
     assert nn.Parameter().shape == (0,)
@@ -471,7 +472,7 @@ def test_parameter() -> None:
     data = tg.ones(2)
     assert nn.Parameter(data).array is data.array
     assert type(nn.Parameter([1.0]) * 2) is tg.Tensor
-    with pytest.raises(TypeError, match="only floating point"):
+    with pytest.raises(TypeError, match="only floats can require grad"):
         nn.Parameter(tg.tensor([1]))
 
 
@@ -483,7 +484,7 @@ def test_rows_say_what_is_wrong() -> None:
     with raises(IndexError, "ModuleList: index 1 is out of range, it holds 1 modules"):
         _ = row[1]
     with raises(TypeError, "ModuleList: '1' is a module, expected a Module or None to take its place, got function"):
-        row.append(len.__call__.__class__ and (lambda x: x))  # type: ignore[arg-type]
+        row.append(lambda x: x)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="'0' is a module"):
         row.insert(0, 3)  # type: ignore[arg-type]
     assert len(row) == 1
@@ -568,12 +569,12 @@ def test_initialisers_say_what_is_wrong() -> None:
         nn.init.orthogonal_(tg.empty(3))
     with raises(ValueError, "sparse_: the tensor has 1 dimensions, expected 2"):
         nn.init.sparse_(tg.empty(3), 0.1)
-    weight = nn.Parameter([2.0])
-    loss = weight * tg.ones(1, requires_grad=True)
-    with raises(RuntimeError, "zeros_: the tensor of shape (1,) is still needed by a live graph: mul at "):
-        nn.init.zeros_(weight)
-    loss.backward()
+    weight, x = nn.Parameter([2.0]), tg.ones(1, requires_grad=True)
+    out = weight * x
     assert nn.init.zeros_(weight).tolist() == [0.0]
+    out.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0]
 
 
 def test_tensors_without_elements_can_be_initialised() -> None:
@@ -622,10 +623,6 @@ def test_vectors_of_parameters() -> None:
         nn.utils.vector_to_parameters([1.0], net.parameters())  # type: ignore[arg-type]
     nn.utils.vector_to_parameters(tg.tensor([7.0, 8.0, 9.0]), net.parameters())
     assert [p.item() for p in net.parameters()] == [7, 8, 9]
-    loss = net(tg.ones(1))
-    with raises(RuntimeError, "vector_to_parameters: parameter 0, of shape (1,), is still needed by a live graph"):
-        nn.utils.vector_to_parameters(tg.ones(3), net.parameters())
-    assert loss.item() == 7 * 8 * 9
 
 
 def test_the_public_list_is_sorted_and_true() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import random
-from tinygrad_cnn.dtypes import dtype_of
+from tinygrad_cnn.dtypes import dtype_of, result_type
 from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
 
@@ -62,7 +63,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
             array = np.asarray(_plain(data))
         except ValueError as error:
             raise ValueError(f"tensor: the nested lists have unequal lengths ({error})") from None
-        if array.dtype == np.float64 or array.size == 0:
+        if dtype is None and (array.size == 0 or (array.dtype == np.float64 and not _holds_float64(data))):
             array = array.astype(np.float32)
     return _checked(array if dtype is None else array.astype(dtype_of(dtype), copy=False))
 
@@ -74,6 +75,13 @@ def _plain(data: Any) -> Any:
     return [_plain(x) for x in data] if isinstance(data, (list, tuple, range)) else data
 
 
+def _holds_float64(data: Any) -> bool:
+    """Whether NumPy's or our float64 is among nested sequences, where Python's own floats count as float32."""
+    if isinstance(data, (list, tuple)):
+        return any(_holds_float64(x) for x in data)
+    return getattr(data, "dtype", None) == np.float64
+
+
 def _checked(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"tensor: the data are of type {array.dtype}, expected real numbers or booleans")
@@ -81,7 +89,7 @@ def _checked(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _finish(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
-    out = Tensor(array)
+    out = Tensor(np.asarray(array))  # NumPy makes scalars of arrays without dimensions
     if requires_grad:
         out.requires_grad_()
     return out
@@ -134,28 +142,46 @@ def full(
     return _finish(np.full(_shape((tuple(size),)), value), requires_grad)
 
 
-def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape and dtype of the input."""
-    return zeros(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return zeros(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape and dtype of the input."""
-    return ones(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return ones(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Unset elements in the shape and dtype of the input."""
-    return empty(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return empty(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def full_like(input: Any, fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Any, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`fill_value` everywhere, in the shape and dtype of the input."""
-    return full(input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return full(input.shape, fill_value, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, requires_grad: bool = False
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, … up to but without `end`; `arange(n)` starts at 0. Integers stay integers.
 
@@ -163,27 +189,59 @@ def arange(
     >>> tg.arange(5)
     tensor([0, 1, 2, 3, 4])
     """
+    check_device("arange", device)
+    start, end, step = _number(start), _number(end), _number(step)
     if end is None:
         start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise ValueError(f"arange: the steps of {step} do not lead from {start} to {end}")
     if dtype is None:
-        dtype = np.int64 if all(isinstance(x, (int, np.integer)) for x in (start, end, step)) else np.float32
-    return _finish(np.arange(start, end, step).astype(dtype_of(dtype)), requires_grad)
+        dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else np.float32
+    count = math.ceil((end - start) / step)
+    start, step = _ends(dtype, start, step)
+    return _finish((start + np.arange(count) * step).astype(dtype_of(dtype)), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` numbers at equal distances, from `start` to `end`, both included."""
-    return _finish(np.linspace(start, end, steps).astype(dtype_of(dtype)), requires_grad)
+    check_device("linspace", device)
+    numbers = np.linspace(*_ends(dtype, start, end), steps)
+    return _finish(numbers.astype(dtype_of(dtype)), requires_grad)
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers at equal ratios, from base**start to base**end."""
-    return _finish(np.logspace(start, end, steps, base=base).astype(dtype_of(dtype)), requires_grad)
+    check_device("logspace", device)
+    numbers = np.logspace(*_ends(dtype, start, end), steps, base=base)
+    return _finish(numbers.astype(dtype_of(dtype)), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def _number(x: Any) -> Any:
+    """A Python number out of a Tensor or a NumPy scalar."""
+    return x.item() if isinstance(x, (Tensor, np.generic)) else x
+
+
+def _ends(dtype: Any, *ends: Any) -> list[Any]:
+    """The numbers between which a sequence runs; for a sequence of integers they are made whole first."""
+    return [int(_number(x)) if dtype_of(dtype).kind in "iub" else _number(x) for x in ends]
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """An n × m matrix with ones on the diagonal."""
+    check_device("eye", device)
     return _finish(np.eye(n, m, dtype=dtype_of(dtype)), requires_grad)
 
 
@@ -211,15 +269,17 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
     generator: Generator | None = None,
     dtype: Any = np.int64,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Integers from `low` (included) to `high` (excluded): `randint(10, (3,))` or `randint(5, 10, (3,))`."""
+    check_device("randint", device)
     if size is None:
         low, high, size = 0, low, high
     if high <= low:
@@ -227,28 +287,44 @@ def randint(
     return _finish(_stream(generator).integers(low, high, _shape((size,))).astype(dtype_of(dtype)), requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int64) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int64, device: Any = None) -> Tensor:
     """The integers 0 … n-1 in random order."""
+    check_device("randperm", device)
     return Tensor(_stream(generator).permutation(n).astype(dtype_of(dtype)))
 
 
-def rand_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in the shape and dtype of the input."""
-    return rand(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return rand(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal numbers in the shape and dtype of the input."""
-    return randn(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return randn(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers with the given mean and standard deviation (numbers or tensors)."""
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers with the given mean and standard deviation: numbers with a size, or tensors."""
+    check_device("normal", device)
     mean, std = (x.array if isinstance(x, Tensor) else x for x in (mean, std))
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else _shape((size,))
-    return Tensor((_stream(generator).standard_normal(shape) * std + mean).astype(np.float32))
+    if dtype is None:
+        dtype = result_type(*(x for x in (mean, std) if isinstance(x, np.ndarray)), 1.0)
+    return _finish((_stream(generator).standard_normal(shape) * std + mean).astype(dtype_of(dtype)), requires_grad)
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that the input's element gives, else 0."""
-    return Tensor((_stream(generator).random(input.shape) < input.array).astype(input.dtype))
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that the input's element gives (or `p`, if it is given), else 0."""
+    chance = input.array if p is None else p
+    return Tensor(np.asarray(_stream(generator).random(input.shape) < chance).astype(input.dtype))

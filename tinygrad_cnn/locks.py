@@ -83,6 +83,21 @@ def release(held: list[Any]) -> None:
                 del _entries[id(entry.owner)]
 
 
+def writeable(variable: Any) -> np.ndarray[Any, Any]:
+    """The array of `variable`, to be written to. A live graph that needs the old values keeps the old array.
+
+    So an optimizer may step while the graph of some other forward pass is alive: the parameter then gets a copy.
+    """
+    array: np.ndarray[Any, Any] = variable.array
+    if array.flags.writeable and (array.base is None or holder(array) is None):
+        return array
+    if holder(array) is None:
+        raise ValueError(f"an array of shape {array.shape} is read-only, expected one that can be written to")
+    variable.array = array.copy()
+    copied: np.ndarray[Any, Any] = variable.array
+    return copied
+
+
 def holder(array: np.ndarray[Any, Any]) -> str | None:
     """The first node that needs the memory of `array`, in words, or None."""
     from tinygrad_cnn import source

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_cnn import autograd, locks, ops, random
 from tinygrad_cnn.autograd import Node, Variable, is_grad_enabled, wrap
 from tinygrad_cnn.dtypes import dtype_of
+from tinygrad_cnn.ops.shape import unfold_along
 
 if TYPE_CHECKING:
     from tinygrad_cnn.random import Generator
@@ -57,8 +58,10 @@ def _swapped(function: Callable[..., Tensor], name: str) -> Callable[[Tensor, An
     return method
 
 
-def _unpacked(lengths: tuple[Any, ...]) -> Any:
-    """`x.view(2, 3)` and `x.view((2, 3))` are the same."""
+def _unpacked(lengths: tuple[Any, ...], named: Any = None) -> Any:
+    """`x.view(2, 3)` and `x.view((2, 3))` are the same; so are `x.flip(0)` and `x.flip(dims=[0])`."""
+    if named is not None:
+        return tuple(named)
     return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], (tuple, list)) else lengths
 
 
@@ -458,9 +461,9 @@ class Tensor(Variable):
         """Multiply by `other` in place."""
         return self._assign("mul_", ops.mul(self._before(), other), "x.mul(other)")
 
-    def div_(self, other: Any) -> Tensor:
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """Divide by `other` in place."""
-        return self._assign("div_", ops.div(self._before(), other), "x.div(other)")
+        return self._assign("div_", ops.div(self._before(), other, rounding_mode=rounding_mode), "x.div(other)")
 
     def pow_(self, exponent: Any) -> Tensor:
         """Raise to a power in place."""
@@ -534,10 +537,13 @@ class Tensor(Variable):
     __le__ = ops.le
     __gt__ = ops.gt
     __ge__ = ops.ge
-    __and__ = ops.logical_and
-    __or__ = ops.logical_or
-    __xor__ = ops.logical_xor
-    __invert__ = ops.logical_not
+    __and__ = ops.bitwise_and
+    __rand__ = ops.bitwise_and
+    __or__ = ops.bitwise_or
+    __ror__ = ops.bitwise_or
+    __xor__ = ops.bitwise_xor
+    __rxor__ = ops.bitwise_xor
+    __invert__ = ops.bitwise_not
     __getitem__ = ops.getitem
 
     def __pos__(self) -> Tensor:
@@ -545,26 +551,26 @@ class Tensor(Variable):
 
     # ---- methods that take lengths or dimensions one by one ----
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
         """The same elements in another shape: `x.reshape(2, -1)`."""
-        return ops.reshape(self, _unpacked(shape))
+        return ops.reshape(self, _unpacked(lengths, shape))
 
     def view(self, *shape: Any) -> Tensor:
         """The same elements in another shape: `x.view(2, -1)`; as `reshape`, it copies where memory asks for it."""
         return ops.reshape(self, _unpacked(shape))
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *order: Any, dims: Any = None) -> Tensor:
         """The dimensions in another order."""
-        return ops.permute(self, _unpacked(dims))
+        return ops.permute(self, _unpacked(order, dims))
 
-    def tile(self, *dims: Any) -> Tensor:
+    def tile(self, *counts: Any, dims: Any = None) -> Tensor:
         """As `repeat`, with missing leading counts taken as 1."""
-        out: Tensor = ops.tile(self, _unpacked(dims))
+        out: Tensor = ops.tile(self, _unpacked(counts, dims))
         return out
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *along: Any, dims: Any = None) -> Tensor:
         """The elements in reverse order along the dimensions."""
-        return ops.flip(self, _unpacked(dims))
+        return ops.flip(self, _unpacked(along, dims))
 
     def view_as(self, other: Tensor) -> Tensor:
         """The same elements in the shape of `other`."""
@@ -578,6 +584,10 @@ class Tensor(Variable):
         """The input expanded to the shape of `other`."""
         out: Tensor = ops.expand(self, *other.shape)
         return out
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """This tensor's elements where `condition` is true, those of `other` elsewhere."""
+        return ops.where(condition, self, other)
 
     # ---- methods that are the ops themselves ----
     abs = ops.abs
@@ -595,6 +605,10 @@ class Tensor(Variable):
     asin = ops.asin
     atan = ops.atan
     atan2 = ops.atan2
+    bitwise_and = ops.bitwise_and
+    bitwise_not = ops.bitwise_not
+    bitwise_or = ops.bitwise_or
+    bitwise_xor = ops.bitwise_xor
     baddbmm = ops.baddbmm
     bmm = ops.bmm
     broadcast_to = ops.broadcast_to
@@ -704,10 +718,9 @@ class Tensor(Variable):
     trunc = ops.trunc
     unbind = ops.unbind
     unflatten = ops.unflatten
-    unfold = ops.unfold
+    unfold = unfold_along
     unsqueeze = ops.unsqueeze
     var = ops.var
-    where = ops.where
 
 
 Variable.kind = Tensor  # the one knot: the engine makes Tensors, and Tensor is built on the engine

@@ -235,6 +235,8 @@ def test_slices(dim: int) -> None:
         compare(tg.index_add, torch.index_add, X, dim, index, source)
         compare(tg.index_add, torch.index_add, X, dim, index, source, alpha=-2.5)
     compare(tg.index_select, torch.index_select, NUMBER, 0, array(0))
+    many = rng.integers(0, 3, 40)  # positions that come often are added up in another way
+    compare(tg.index_add, torch.index_add, X, 0, many, rng.normal(size=(40, 4, 5)))
 
 
 def test_embedding() -> None:

@@ -334,6 +334,19 @@ def test_lazy_layers_become_plain_ones():
     assert (model[0].weight.array != 0).any()
 
 
+@pytest.mark.parametrize("missing", [None, "weight", "bias"])
+def test_lazy_layers_keep_what_was_loaded(missing):
+    x = tg.ones(2, 1, 8, 8)
+    for plain, lazy in ((nn.Conv2d(1, 6, 3), nn.LazyConv2d(6, 3)), (nn.Linear(8, 6), nn.LazyLinear(6))):
+        state = {key: value for key, value in plain.state_dict().items() if key != missing}
+        lazy.load_state_dict(state, strict=False)
+        assert lazy(x).shape == plain(x).shape
+        for key, value in plain.state_dict().items():
+            found = lazy.state_dict()[key]
+            assert found.shape == value.shape
+            assert (found.array == value.array).all() == (key != missing)
+
+
 def test_lazy_layers_keep_their_dtype():
     layer = nn.LazyConv2d(6, 3, dtype=tg.float64)
     layer(tg.ones(1, 2, 4, 4, dtype=tg.float64))

@@ -98,6 +98,10 @@ def test_batch_norm_of_nothing_leaves_the_running_averages():
     assert (var.array == 1).all()
 
 
+def test_batch_norm_of_nothing_at_all():
+    compare(batch_norm, F.batch_norm, np.ones(0), None, None, training=True)
+
+
 def test_evaluation_does_not_see_a_later_training_step():
     x = Tensor(draw(4, 3)).requires_grad_()
     mean, var = Tensor(draw(3)), Tensor(positive(3))
@@ -213,6 +217,8 @@ def test_errors_of_batch_norm():
         batch_norm(Tensor(x), Tensor(mean), Tensor(mean))
     with pytest.raises(TypeError, match="batch_norm: x is int64, expected a floating point dtype"):
         batch_norm(Tensor(np.ones((4, 3), np.int64)), None, None, training=True)
+    with pytest.raises(TypeError, match="layer_norm: x is int64, expected a floating point dtype"):
+        layer_norm(Tensor(np.ones((4, 3), np.int64)), 3)
     with pytest.raises(ValueError, match=r"batch_norm: x has 1 dimensions \(4,\), expected at least 2"):
         batch_norm(Tensor(np.ones(4)), None, None, training=True)
 

@@ -156,6 +156,12 @@ def test_names_in_graphs(kind, n):
             {"kernel_size": 2},
             r"max_pool2d: x has 2 dimensions \(4, 4\), expected \(N, C, H, W\) or \(C, H, W\)",
         ),
+        (
+            "max_pool3d",
+            (0, 2, 2, 2),
+            {"kernel_size": 1},
+            r"max_pool3d: x has no channels \(1, 0, 2, 2, 2\), expected at least 1",
+        ),
         ("max_pool1d", (1, 1, 4), {"kernel_size": 2, "stride": 0}, "max_pool1d: stride is 0, expected at least 1"),
         ("avg_pool3d", (1, 1, 4, 4, 4), {"kernel_size": (2, 2)}, r"kernel_size is \(2, 2\), expected an int or 3 ints"),
         ("avg_pool2d", (1, 1, 4, 4), {"kernel_size": 2, "divisor_override": 0}, "divisor_override is 0"),

@@ -23,7 +23,7 @@ __all__ = ["capture", "of"]
 
 
 def of(
-    outputs: Any, *, model: Module | None = None, names: Mapping[str, Tensor] | None = None, title: str | None = None
+    outputs: Any, *, model: Module | None = None, names: Mapping[str, Variable] | None = None, title: str | None = None
 ) -> Graph:
     """The graph of how `outputs` (a Tensor, or tuples, lists and dicts of them) came to be.
 
@@ -56,20 +56,35 @@ def of(
     return Graph(builder.nodes, builder.edges, builder.modules, title)
 
 
-def capture(function: Callable[..., Any], *inputs: Any, model: Module | None = None, **kwargs: Any) -> Graph:
+def capture(
+    function: Callable[..., Any],
+    *inputs: Any,
+    model: Module | None = None,
+    names: Mapping[str, Variable] | None = None,
+    title: str | None = None,
+    **kwargs: Any,
+) -> Graph:
     """Run a Module or function on `inputs` (Tensors or arrays) once, and return the graph of its results.
 
     The run leaves no trace: buffers (running statistics) and the random stream are put back, nobody's `.grad` changes.
-    model: gives the names of parameters where `function` is not itself a Module.
+    model: gives the names of parameters where `function` is not itself a Module; names: names of more tensors.
+    kwargs go to the function.
+
+    >>> import tinygrad_cnn as tg
+    >>> print(tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3)))  # doctest: +ELLIPSIS
+    Linear: 1 ops, 8 parameters
+    0  input      x            (5, 3)  float32...
     """
     model = function if isinstance(function, Module) else model
     arguments = {name: _leaf(value) for name, value in zip(_names(function, len(inputs)), inputs, strict=True)}
     with _undisturbed(model), enable_grad():
         outputs = function(*arguments.values(), **kwargs)
-    tensors = {name: value for name, value in arguments.items() if isinstance(value, Variable)}
-    tensors |= {name: value for name, value in kwargs.items() if isinstance(value, Variable)}
-    title = type(model).__name__ if model is not None else getattr(function, "__name__", "function")
-    return of(outputs, model=model, names=tensors, title="function" if title == "<lambda>" else title)
+    known = {name: value for name, value in (kwargs | arguments).items() if isinstance(value, Variable)}
+    if title is None:
+        title = type(model).__name__ if model is not None else getattr(function, "__name__", "function")
+    return of(
+        outputs, model=model, names={**(names or {}), **known}, title="function" if title == "<lambda>" else title
+    )
 
 
 class _Builder:
@@ -90,7 +105,8 @@ class _Builder:
             }
             self._know("buffer", model.named_buffers())
             self._know("parameter", model.named_parameters())
-        self._know("input", inputs.items())
+        for name, tensor in inputs.items():
+            self._know("parameter" if isinstance(tensor, Parameter) else "input", [(name, tensor)])
 
     def _know(self, kind: Kind, tensors: Iterable[tuple[str, Any]]) -> None:
         for name, tensor in tensors:

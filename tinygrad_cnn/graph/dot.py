@@ -107,7 +107,7 @@ class _Drawing:
                 cluster.attr(
                     label=self._cluster_title(child, members), style="dashed,rounded", color=self.theme.line,
                     fontcolor=self.theme.faint, labeljust="l", labelloc="t", margin="8",
-                    tooltip=graphviz.escape(child),
+                    tooltip=_tip(child),
                 )  # fmt: skip
                 self._fill(cluster, members, child)
 
@@ -159,18 +159,18 @@ class _Drawing:
             tint = tints["frozen"] if frozen else tints[node.kind]
             text = _table([(node.name, 11, False), (f"{shape_text(node)}{' frozen' if frozen else ''}", _SMALL, False)])
             style = "filled,dashed" if frozen else "filled"
-            dot.node(name, text, shape="cylinder", style=style, fillcolor=tint, tooltip=graphviz.escape(node.name))
+            dot.node(name, text, shape="cylinder", style=style, fillcolor=tint, tooltip=_tip(node.name))
         else:
             text = _table([(node.name, 12, True), (shape_text(node), _SMALL, False)])
             output = node.kind == "output"
             dot.node(
                 name, text, shape="ellipse", style="filled,bold" if output else "filled", fillcolor=tints[node.kind],
-                peripheries="2" if output else "1", tooltip=graphviz.escape(node.name),
+                peripheries="2" if output else "1", tooltip=_tip(node.name),
             )  # fmt: skip
 
     def _op(self, dot: graphviz.Digraph, node: GraphNode) -> None:
         words = describe(self.graph, node)
-        tooltip = graphviz.escape(self._tooltip(node))
+        tooltip = self._tooltip(node)
         if node.family == "shape only" and node.id not in self.layers:
             text = _table([(f"{node.name} {words}".strip(), _SMALL, False)])
             dot.node(f"n{node.id}", text, shape="plain", tooltip=tooltip)
@@ -204,7 +204,7 @@ class _Drawing:
 
     def _tooltip(self, node: GraphNode) -> str:
         params = ", ".join(f"{name}={value}" for name, value in node.params.items())
-        return "\n".join(part for part in (f"{node.name}({params})", node.path, node.where) if part)
+        return _tip(*(part for part in (f"{node.name}({params})", node.path, node.where) if part))
 
     # -- edges, title --
 
@@ -214,7 +214,7 @@ class _Drawing:
         label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(edge)} "
         dot.edge(
             f"n{edge.source}", f"n{edge.target}", label=label, penwidth=f"{width:.2f}",
-            tooltip=graphviz.escape(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
+            tooltip=_tip(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
         )  # fmt: skip
 
     def _title(self, legend: bool) -> str:
@@ -231,6 +231,11 @@ class _Drawing:
 def _parents(path: str) -> Iterable[str]:
     while path := path.rpartition(".")[0]:
         yield path
+
+
+def _tip(*lines: str) -> str:
+    """A tooltip; what DOT would take for a command in it is only text."""
+    return str(graphviz.escape("\n".join(printable(line) for line in lines)))
 
 
 # -- HTML-like labels --

@@ -74,7 +74,7 @@ def _theme(page: str, ink: str, faint: str, line: str, share: float) -> Theme:
 
 THEMES = {
     "light": _theme("#ffffff", "#1a1a1a", "#5f5f5f", "#666666", 0.24),
-    "dark": _theme("#16181d", "#ececec", "#a8a8a8", "#9a9a9a", 0.42),
+    "dark": _theme("#16181d", "#ececec", "#a8a8a8", "#9a9a9a", 0.36),
 }
 
 

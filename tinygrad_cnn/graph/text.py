@@ -21,10 +21,9 @@ def _row(graph: Graph, node: GraphNode) -> list[str]:
     sources = ", ".join(str(edge.source) for edge in graph.into(node))
     arrow = f"<- {sources}" if sources else ""
     parameters = sum(parameter.size for parameter in graph.parameters_of([node]))
+    title, words = node.name, arrow
     if node.kind != "op":
-        title, words = node.kind, printable(node.name) + (f" {arrow}" if arrow else "")
-    else:
-        title, words = node.name, arrow
+        title, words = node.kind, f"{printable(node.name)} {arrow}".rstrip()
     notes = [describe(graph, node), count(parameters) if parameters and node.kind == "op" else ""]
     return [
         str(node.id),

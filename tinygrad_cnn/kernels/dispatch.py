@@ -12,10 +12,8 @@ Three settings, by `set_kernels` or the environment variable TINYGRAD_CNN_KERNEL
 from __future__ import annotations
 
 import importlib
-import logging
 import math
 import os
-import threading
 import warnings
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -30,6 +28,7 @@ from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
 __all__ = ["get_kernels", "set_kernels"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+FLOAT32 = np.dtype(np.float32)
 Kernels = Literal["auto", "fast", "reference"]
 
 # Below these sizes NumPy is as quick, and a first call that compiles for seconds would surprise.
@@ -42,7 +41,6 @@ MANY_CLASSES = 256
 _choice: Kernels = "auto"
 _modules: dict[str, Any] = {}
 _broken: Exception | None = None
-_log = logging.getLogger("tinygrad_cnn")
 
 
 def set_kernels(kernels: Kernels) -> None:
@@ -71,8 +69,11 @@ def _fast(name: str, size: int, threshold: int, *arrays: Array | None) -> Any:
     """The fast module `name` if it is to run: float32, large enough or asked for, and it compiles. Else None."""
     if _choice == "reference" or (_choice == "auto" and (size < threshold or _broken)):
         return None
-    if size == 0 or any(a is not None and a.dtype != np.float32 for a in arrays):
+    if size == 0:
         return None
+    for a in arrays:
+        if a is not None and a.dtype != FLOAT32:
+            return None
     return _module(name)
 
 
@@ -82,11 +83,8 @@ def _module(name: str) -> Any:
 
 def _load(name: str) -> Any:
     global _broken
-    notice = threading.Timer(1.0, _log.warning, ["compiling the fast kernels (%s), once on this machine", name])
-    notice.daemon = True
-    notice.start()
     try:
-        _modules[name] = importlib.import_module(f"tinygrad_cnn.kernels.fast.{name}")
+        _modules[name] = importlib.import_module("tinygrad_cnn.kernels.fast").load(name)
     except Exception as error:
         if _choice == "fast":
             raise
@@ -94,10 +92,8 @@ def _load(name: str) -> Any:
         warnings.warn(
             f"the fast kernels are not available ({type(error).__name__}: {error}); plain NumPy is used, and slower",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    finally:
-        notice.cancel()
     return _modules.get(name)
 
 
@@ -105,12 +101,10 @@ def _load(name: str) -> Any:
 # One spatial dimension is a row of two; three take the reference.
 
 
-def conv(
-    x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv`, by the fastest kernel for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(len(x), x.shape[1], w, groups, out, x, b)
+    fast = _fast_conv(len(x), x.shape[1], w.shape, groups, out, x, w, b)
     if fast is None:
         return reference.conv(x, w, b, stride, padding, dilation, groups)
     if _winograd_suits(fast, x, w, stride, dilation, groups):
@@ -123,13 +117,11 @@ def conv(
     return fast.conv(_packed(x), _packed(w), b, stride, padding, dilation, groups)  # type: ignore[no-any-return]
 
 
-def conv_input(
-    g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input`, by the fastest kernel for these shapes."""
-    fast = _fast_conv(shape[0], shape[1], w, groups, g.shape[2:], g)
+    fast = _fast_conv(shape[0], shape[1], w.shape, groups, g.shape[2:], g, w)
     # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
-    if fast is None or not np.isfinite(w).all():
+    if fast is None or not _finite(w):
         return reference.conv_input(g, w, shape, stride, padding, dilation, groups)
     if g.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
@@ -137,9 +129,7 @@ def conv_input(
     return fast.conv_input(_packed(g), _packed(w), shape, stride, padding, dilation, groups)  # type: ignore[no-any-return]
 
 
-def conv_weight(
-    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_weight`, by the fastest kernel for these shapes."""
     return _conv_weight(x, g, shape, stride, padding, dilation, groups)[0]
 
@@ -156,12 +146,8 @@ def conv_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(len(x), x.shape[1], w, groups, out, x, g)
-    if (
-        (needs[0] or needs[1])
-        and g.shape == (len(x), len(w), *out)
-        and _winograd_suits(fast, x, w, stride, dilation, groups)
-    ):
+    fast = _fast_conv(len(x), x.shape[1], w.shape, groups, out, x, w, g)
+    if (needs[0] or needs[1]) and g.shape[2:] == out and _winograd_suits(fast, x, w, stride, dilation, groups):
         found = _module("winograd").conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
         if found is not None:
             return found[0], found[1], found[2] if needs[2] else None
@@ -179,8 +165,7 @@ def _conv_weight(
     out = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
     dw = None
     if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
-        w = np.broadcast_to(np.float32(0), shape)  # for its shape alone
-        fast = _fast_conv(len(x), x.shape[1], w, groups, g.shape[2:], x, g)
+        fast = _fast_conv(len(x), x.shape[1], shape, groups, g.shape[2:], x, g)
         if fast is not None and x.ndim == 3:
             geometry = (1, *stride), (0, *padding), (1, *dilation), groups
             dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
@@ -188,16 +173,16 @@ def _conv_weight(
         elif fast is not None:
             dw, db = fast.conv_weight(_packed(x), _packed(g), shape, stride, padding, dilation, groups)
     # The fast kernel multiplies what lies between two rows by zero: where there is NaN or inf, look again.
-    if dw is None or not np.isfinite(dw).all():
+    if dw is None or not _finite(dw):
         return reference.conv_weight(x, g, shape, stride, padding, dilation, groups), None
     return dw, db
 
 
-def _fast_conv(n: int, channels: int, w: Array, groups: int, out: Ints, *arrays: Array | None) -> Any:
+def _fast_conv(n: int, channels: int, w: Ints, groups: int, out: Ints, *arrays: Array | None) -> Any:
     """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
-    if len(out) > 2 or min(out) < 1 or len(w) % groups or channels != w.shape[1] * groups:
+    if len(out) > 2 or min(out) < 1 or w[0] % groups or channels != w[1] * groups:
         return None
-    return _fast("direct", n * math.prod(out) * w.size, SMALL_CONV, w, *arrays)
+    return _fast("direct", n * math.prod(out) * math.prod(w), SMALL_CONV, *arrays)
 
 
 def _winograd_suits(fast: Any, x: Array, w: Array, stride: Ints, dilation: Ints, groups: int) -> bool:
@@ -206,6 +191,11 @@ def _winograd_suits(fast: Any, x: Array, w: Array, stride: Ints, dilation: Ints,
         return False
     channels = (w.shape[0], w.shape[1])
     return min(channels) >= 16 and not any(c % 4 for c in channels) and _module("winograd") is not None
+
+
+def _finite(a: Array) -> bool:
+    """Whether no element is NaN or inf. Sums of squares do not cancel; if they overflow, that is no harm either."""
+    return math.isfinite(np.vdot(a, a))
 
 
 def _row(x: Array) -> Array:
@@ -304,7 +294,7 @@ def _scale(
 def relu(x: Array) -> Array:
     """`reference.relu`, by the fastest kernel for this size."""
     fast = _fast("elementwise", x.size, LARGE_ARRAY, x) if x.flags.c_contiguous else None
-    return reference.relu(x) if fast is None else fast.relu(x)  # type: ignore[no-any-return]
+    return reference.relu(x) if fast is None else fast.relu(x)
 
 
 def relu_grad(g: Array, out: Array) -> Array:
@@ -312,7 +302,7 @@ def relu_grad(g: Array, out: Array) -> Array:
     fast = None
     if g.shape == out.shape and g.flags.c_contiguous and out.flags.c_contiguous:
         fast = _fast("elementwise", g.size, SMALL_ARRAY, g, out)
-    return reference.relu_grad(g, out) if fast is None else fast.relu_grad(g, out)  # type: ignore[no-any-return]
+    return reference.relu_grad(g, out) if fast is None else fast.relu_grad(g, out)
 
 
 # Losses ---------------------------------------------------------------------------------------------------------
@@ -402,7 +392,7 @@ def sgd_step(
     settings = (lr, momentum, dampening, weight_decay, nesterov, maximize)
     fast = _fast_update(p, g, buf)
     step = reference.sgd_step if fast is None else fast.sgd_step
-    return step(p, g, buf, *settings)  # type: ignore[no-any-return]
+    return step(p, g, buf, *settings)
 
 
 def adam_step(

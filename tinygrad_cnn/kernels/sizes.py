@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["conv_output_size", "pool_output_size"]
 
 Ints = tuple[int, ...]
 
 
+@lru_cache(maxsize=1024)
 def conv_output_size(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
     """Spatial shape of a convolution's output, one number per spatial dimension.
 
@@ -21,6 +24,7 @@ def conv_output_size(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints,
     )
 
 
+@lru_cache(maxsize=1024)
 def pool_output_size(
     size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool = False
 ) -> Ints:
@@ -36,8 +40,7 @@ def pool_output_size(
     if not ceil_mode:
         return conv_output_size(size, kernel_size, stride, padding, dilation)
     return tuple(
-        _ceil_size(s, k, st, p, d)
-        for s, k, st, p, d in zip(size, kernel_size, stride, padding, dilation, strict=True)
+        _ceil_size(s, k, st, p, d) for s, k, st, p, d in zip(size, kernel_size, stride, padding, dilation, strict=True)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tinygrad_cnn.creation import empty
 from tinygrad_cnn.nn import functional as F
-from tinygrad_cnn.nn.linear import draw_weight_and_bias
+from tinygrad_cnn.nn.linear import draw_weight_and_bias, materialize
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter, UninitializedParameter
 from tinygrad_cnn.ops.conv import AXES, IntOrInts, Ints, ints
@@ -276,8 +276,6 @@ class _LazyConv(_Conv):
     """A convolution layer whose `in_channels` is found at the first call; from then on it is a plain one."""
 
     becomes: ClassVar[type[_Conv]]
-    weight: UninitializedParameter
-    bias: UninitializedParameter | None
 
     def __init__(
         self,
@@ -308,11 +306,8 @@ class _LazyConv(_Conv):
             )
         self.in_channels = input.shape[-self.ndim - 1]
         self._check()
-        self.weight.materialize(self._weight_shape())
-        if self.bias is not None:
-            self.bias.materialize((self.out_channels,))
+        materialize(self, self._weight_shape(), (self.out_channels,))
         self.__class__ = self.becomes  # type: ignore[assignment]
-        self.reset_parameters()
         return self.forward(input)
 
 

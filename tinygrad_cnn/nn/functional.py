@@ -30,14 +30,7 @@ from tinygrad_cnn.ops.activation import (
     tanhshrink,
     threshold,
 )
-from tinygrad_cnn.ops.conv import (
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-)
+from tinygrad_cnn.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from tinygrad_cnn.ops.elementwise import sigmoid, tanh
 from tinygrad_cnn.ops.index import embedding, one_hot
 from tinygrad_cnn.ops.linear import linear, scaled_dot_product_attention
@@ -55,14 +48,7 @@ from tinygrad_cnn.ops.loss import (
     smooth_l1_loss,
     triplet_margin_loss,
 )
-from tinygrad_cnn.ops.norm import (
-    batch_norm,
-    group_norm,
-    instance_norm,
-    layer_norm,
-    local_response_norm,
-    rms_norm,
-)
+from tinygrad_cnn.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from tinygrad_cnn.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.nn.parameter import blocked
+from tinygrad_cnn import locks
 from tinygrad_cnn.random import Generator, default_generator
 from tinygrad_cnn.tensor import Tensor
 
@@ -56,24 +56,24 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
-    return _fill("constant_", tensor, val)
+    return _fill(tensor, val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
-    return _fill("ones_", tensor, 1)
+    return _fill(tensor, 1)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
-    return _fill("zeros_", tensor, 0)
+    return _fill(tensor, 0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity: ones on the diagonal, zeros elsewhere."""
     if tensor.array.ndim != 2:
         raise ValueError(f"eye_: the tensor has {tensor.array.ndim} dimensions, expected 2")
-    return _fill("eye_", tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -94,7 +94,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     for group in range(groups):
         for i in range(min(per_group, in_channels)):
             values[(group * per_group + i, i, *middle)] = 1
-    return _fill("dirac_", tensor, values)
+    return _fill(tensor, values)
 
 
 # ---- drawn values ------------------------------------------------------------------------------------------
@@ -108,12 +108,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     >>> bool(x.array.min() >= -2) and bool(x.array.max() <= 2)
     True
     """
-    return _fill("uniform_", tensor, _random(generator).uniform(a, b, tensor.shape))
+    return _fill(tensor, _random(generator).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Draw each element from the normal distribution."""
-    return _fill("normal_", tensor, _random(generator).normal(mean, std, tensor.shape))
+    return _fill(tensor, _random(generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
@@ -129,19 +129,19 @@ def trunc_normal_(
 
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
     values = ndtri(_random(generator).uniform(low, high, tensor.shape)) * std + mean
-    return _fill("trunc_normal_", tensor, values.clip(a, b))
+    return _fill(tensor, values.clip(a, b))
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Draw evenly within ± gain · sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     bound = gain * math.sqrt(6 / (sum(_fans("xavier_uniform_", tensor)) or 1))
-    return _fill("xavier_uniform_", tensor, _random(generator).uniform(-bound, bound, tensor.shape))
+    return _fill(tensor, _random(generator).uniform(-bound, bound, tensor.shape))
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Draw normally with deviation gain · sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     std = gain * math.sqrt(2 / (sum(_fans("xavier_normal_", tensor)) or 1))
-    return _fill("xavier_normal_", tensor, _random(generator).normal(0, std, tensor.shape))
+    return _fill(tensor, _random(generator).normal(0, std, tensor.shape))
 
 
 def kaiming_uniform_(
@@ -156,7 +156,7 @@ def kaiming_uniform_(
     a: the negative slope of the leaky ReLU that follows. mode: which fan, "fan_in" or "fan_out".
     """
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    return _fill("kaiming_uniform_", tensor, _random(generator).uniform(-bound, bound, tensor.shape))
+    return _fill(tensor, _random(generator).uniform(-bound, bound, tensor.shape))
 
 
 def kaiming_normal_(
@@ -168,7 +168,7 @@ def kaiming_normal_(
 ) -> Tensor:
     """Draw normally with deviation gain / sqrt(fan) (He et al., 2015); the arguments are `kaiming_uniform_`'s."""
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
-    return _fill("kaiming_normal_", tensor, _random(generator).normal(0, std, tensor.shape))
+    return _fill(tensor, _random(generator).normal(0, std, tensor.shape))
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
@@ -180,7 +180,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     flat = _random(generator).normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(flat)
     q *= np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices (Mezzadri, 2007)
-    return _fill("orthogonal_", tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
+    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
@@ -192,16 +192,14 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     values = random.normal(0, std, tensor.shape)
     for column in range(columns):
         values[random.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
-    return _fill("sparse_", tensor, values)
+    return _fill(tensor, values)
 
 
 # ---- what they share ---------------------------------------------------------------------------------------
 
 
-def _fill(name: str, tensor: Tensor, values: Any) -> Tensor:
-    if why := blocked(tensor):
-        raise RuntimeError(f"{name}: the tensor of shape {tensor.shape} {why}")
-    tensor.array[...] = values
+def _fill(tensor: Tensor, values: Any) -> Tensor:
+    locks.writeable(tensor)[...] = values
     return tensor
 
 

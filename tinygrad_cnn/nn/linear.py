@@ -26,6 +26,19 @@ def draw_weight_and_bias(weight: Tensor, bias: Tensor | None) -> None:
         init.uniform_(bias, -bound, bound)
 
 
+def materialize(layer: Any, weight_shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> None:
+    """Give a layer's lazy weight and bias their shapes, and draw them; what a state_dict brought in stays."""
+    loaded = []
+    for parameter, shape in ((layer.weight, weight_shape), (layer.bias, bias_shape)):
+        if isinstance(parameter, UninitializedParameter):
+            parameter.materialize(shape)
+        elif parameter is not None:
+            loaded.append((parameter, parameter.array.copy()))
+    layer.reset_parameters()
+    for parameter, values in loaded:
+        parameter.array[...] = values
+
+
 class Identity(Module):
     """Returns its input; it takes any arguments, so that it can stand in the place of any layer."""
 
@@ -77,9 +90,6 @@ class LazyLinear(Linear):
     ((128, 30), Linear(in_features=20, out_features=30, bias=True))
     """
 
-    weight: UninitializedParameter
-    bias: UninitializedParameter | None
-
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         Module.__init__(self)
         self.in_features = 0
@@ -89,11 +99,8 @@ class LazyLinear(Linear):
 
     def forward(self, input: Tensor) -> Any:
         self.in_features = input.shape[-1]
-        self.weight.materialize((self.out_features, self.in_features))
-        if self.bias is not None:
-            self.bias.materialize((self.out_features,))
+        materialize(self, (self.out_features, self.in_features), (self.out_features,))
         self.__class__ = Linear  # type: ignore[assignment]
-        self.reset_parameters()
         return self.forward(input)
 
 

@@ -187,13 +187,7 @@ class TripletMarginLoss(_Loss):
     """`F.triplet_margin_loss`: the anchor should be nearer to the positive than to the negative, by `margin`."""
 
     def __init__(
-        self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        *,
-        reduction: str = "mean",
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, *, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction=reduction)
         self.margin = margin

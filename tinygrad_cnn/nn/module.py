@@ -11,17 +11,16 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import is_grad_enabled, state
-from tinygrad_cnn.nn.parameter import Parameter, UninitializedParameter, blocked, zero_grad
+from tinygrad_cnn.nn.parameter import Parameter, UninitializedParameter, zero_grad
 from tinygrad_cnn.tensor import Handle, Tensor
 
 __all__ = ["IncompatibleKeys", "Module"]
-
-T = TypeVar("T")
 
 
 class IncompatibleKeys(NamedTuple):
@@ -152,14 +151,15 @@ class Module:
     # ---- attributes ----
 
     def __getattr__(self, name: str) -> Any:
-        own = vars(self)
-        for registry in ("_parameters", "_buffers", "_modules"):
-            if registry in own and name in own[registry]:
-                return own[registry][name]
+        own = self.__dict__
+        if "_modules" in own:
+            for registry in (own["_parameters"], own["_modules"], own["_buffers"]):
+                if name in registry:
+                    return registry[name]
         if hasattr(type(self), name):  # a property that failed: raise its own error
             return object.__getattribute__(self, name)
         kind = type(self).__name__
-        if "_parameters" not in own and not name.startswith("__"):
+        if "_modules" not in own and not name.startswith("__"):
             raise AttributeError(f"{kind} has no attribute {name!r}; call super().__init__() first in its __init__")
         near = "" if name.startswith("_") else _suggest(name, dir(self))  # the private ones are looked up by protocols
         raise AttributeError(f"{kind} has no attribute {name!r}{near}")
@@ -399,14 +399,11 @@ class Module:
         if faults:
             kind = type(self).__name__
             raise ValueError(f"load_state_dict: this is not the state of this {kind}: {'; '.join(faults)}")
-        for name in values:
-            if why := blocked(own[name]):
-                raise RuntimeError(f"load_state_dict: {name} {why}")
         for name, value in values.items():
             tensor = own[name]
             if isinstance(tensor, UninitializedParameter):
                 tensor.materialize(value.shape)
-            tensor.array[...] = value
+            locks.writeable(tensor)[...] = value
         return IncompatibleKeys(missing, unexpected)
 
     # ---- changing everything at once ----
@@ -450,9 +447,6 @@ class Module:
         if example.dtype.kind != "f":
             raise TypeError(f"Module.to: dtype is {example.dtype}, expected a floating point one")
         tensors = [t for t in (*self.parameters(), *self.buffers()) if t.dtype.kind == "f"]
-        for tensor in tensors:
-            if why := blocked(tensor):
-                raise RuntimeError(f"Module.to: a tensor of shape {tensor.shape} {why}")
         for tensor in tensors:
             tensor.array = tensor.detach().to(*args, **kwargs).array
             if tensor.grad is not None:
@@ -546,7 +540,7 @@ class _BackwardWatch:
         gradients: tuple[Any, ...] = new if isinstance(new, tuple) else (new,)
         if self.inputs != 1 or len(gradients) != len(self.grad_input):
             raise ValueError(
-                f"register_full_backward_hook: the hook returned {len(gradients)} gradients to take the place of grad_input, "
+                f"register_full_backward_hook: the hook gave {len(gradients)} gradients in the place of grad_input, "
                 f"expected {len(self.grad_input)}; {self.inputs} arguments require grad, only one may"
             )
         return gradients

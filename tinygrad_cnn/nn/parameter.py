@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import locks
-from tinygrad_cnn.autograd import Variable
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["Parameter", "UninitializedParameter"]
@@ -54,22 +52,12 @@ class UninitializedParameter(Parameter):
         raise ValueError("UninitializedParameter: it has no shape yet, call the model once on a batch of inputs")
 
     def materialize(self, shape: tuple[int, ...], dtype: Any = None) -> None:
-        """Become a plain Parameter of `shape`, whose values are still to be set."""
+        """Become a plain Parameter of `shape`, with zeros until values are set."""
         self.__class__ = Parameter  # type: ignore[assignment]
-        self.array = np.empty(shape, dtype or self.array.dtype)
+        self.array = np.zeros(shape, dtype or self.array.dtype)
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"
-
-
-def blocked(tensor: Variable) -> str | None:
-    """Why the memory of `tensor` must not be written to now, in words that follow its name; None if it may be."""
-    array = tensor.array
-    if array.flags.writeable and array.base is None:
-        return None
-    if holder := locks.holder(array):
-        return f"is still needed by a live graph: {holder}; call backward first, or drop the loss"
-    return None if array.flags.writeable else "is a read-only array, expected one that can be written to"
 
 
 def zero_grad(tensor: Tensor, set_to_none: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import Variable
-from tinygrad_cnn.nn.parameter import blocked
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
@@ -69,12 +69,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     total = sum(p.array.size for p in targets)
     if vec.shape != (total,):
         raise ValueError(f"vector_to_parameters: vec has shape {vec.shape}, the parameters have {total} elements")
-    for i, p in enumerate(targets):
-        if why := blocked(p):
-            raise RuntimeError(f"vector_to_parameters: parameter {i}, of shape {p.shape}, {why}")
     start = 0
     for p in targets:
-        p.array[...] = vec.array[start : start + p.array.size].reshape(p.shape)
+        locks.writeable(p)[...] = vec.array[start : start + p.array.size].reshape(p.shape)
         start += p.array.size
 
 
@@ -91,7 +88,7 @@ def _grad(p: Tensor) -> np.ndarray[Any, Any]:
 def _replace_grad(p: Tensor, values: np.ndarray[Any, Any]) -> None:
     """Write into the gradient; one that itself takes part in a graph is left to it, and a new one takes its place."""
     assert p.grad is not None
-    if p.grad.tracked or blocked(p.grad):
+    if p.grad.tracked:
         p.grad = Tensor(values)
     else:
-        p.grad.array[...] = values
+        locks.writeable(p.grad)[...] = values

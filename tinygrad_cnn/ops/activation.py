@@ -77,6 +77,8 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
     """
     if min_val > max_val:
         raise ValueError(f"min_val is {min_val}, max_val {max_val}: expected min_val <= max_val")
+    if input.dtype.kind != "f":
+        min_val, max_val = int(min_val), int(max_val)
     return np.clip(input, min_val, max_val)
 
 

@@ -16,12 +16,13 @@ from tinygrad_cnn.autograd import Array, Variable, op
 from tinygrad_cnn.dtypes import promote
 
 __all__ = [
-    "abs", "acos", "add", "allclose", "asin", "atan", "atan2", "ceil", "clamp", "clamp_max", "clamp_min", "clone",
-    "cos", "cosh", "div", "eq", "equal", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt",
-    "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2", "log10", "logaddexp",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul",
-    "nan_to_num", "ne", "neg", "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sign", "sin",
-    "sinc", "sinh", "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
+    "abs", "acos", "add", "allclose", "asin", "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "clone", "cos", "cosh", "div", "eq", "equal",
+    "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt", "isclose", "isfinite", "isinf",
+    "isnan", "le", "lerp", "log", "log1p", "log2", "log10", "logaddexp", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul", "nan_to_num", "ne", "neg",
+    "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sign", "sin", "sinc", "sinh",
+    "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 quiet = np.errstate(all="ignore")  # for kernels that meet 1/0, log(0) or an overflow in ordinary use
@@ -48,6 +49,11 @@ def flat_grad(g: Array) -> Array:
     return where(False, g, 0.0)
 
 
+def times(x: Any, number: float) -> Any:
+    """x · number in the dtype of `x`; an unsigned one wraps a negative number round, as it does its own results."""
+    return x * np.asarray(number).astype(x.dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "u" else x * number
+
+
 # ---- arithmetic --------------------------------------------------------------------------------------------
 
 
@@ -59,7 +65,7 @@ def add(input: Array, other: Array, *, alpha: float = 1) -> Any:
     >>> tg.add(tg.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return np.add(input, other) if alpha == 1 else np.add(input, other * alpha)
+    return np.add(input, other) if alpha == 1 else np.add(input, times(other, alpha))
 
 
 @add.vjp("input")
@@ -80,7 +86,7 @@ def sub(input: Array, other: Array, *, alpha: float = 1) -> Any:
     >>> tg.sub(tg.tensor([1.0, 2.0]), tg.tensor([3.0, 5.0]))
     tensor([-2., -3.])
     """
-    return np.subtract(input, other) if alpha == 1 else np.subtract(input, other * alpha)
+    return np.subtract(input, other) if alpha == 1 else np.subtract(input, times(other, alpha))
 
 
 @sub.vjp("input")
@@ -242,7 +248,7 @@ def sign(input: Array) -> Any:
     >>> tg.sign(tg.tensor([-3.0, 0.0, 2.0]))
     tensor([-1.,  0.,  1.])
     """
-    return np.subtract(input > 0, input < 0, dtype=input.dtype)
+    return np.subtract(input > 0, input < 0, dtype=input.dtype) if input.dtype.kind != "b" else input.copy()
 
 
 @sign.vjp("input")
@@ -305,7 +311,7 @@ def lerp_grad_weight(g: Array, input: Array, end: Array) -> Array:
 def pow(input: Array, exponent: Array) -> Any:
     """input to the power of `exponent`; each may be an array or a number.
 
-    Integers to a negative integer power raise ValueError.
+    Integers to a negative power are 0, or ±1 for ±1, if the power is an array; one number raises ValueError.
 
     >>> import tinygrad_cnn as tg
     >>> tg.pow(tg.tensor([1.0, 2.0, 3.0]), 2)
@@ -313,6 +319,9 @@ def pow(input: Array, exponent: Array) -> Any:
     """
     if not isinstance(exponent, np.ndarray) and exponent in _SHORT_POWERS:
         return _SHORT_POWERS[exponent](input)
+    if isinstance(exponent, np.ndarray) and exponent.dtype.kind == "i" and (exponent < 0).any():
+        inverse = np.where(np.absolute(input) == 1, np.power(input, exponent & 1), 0)  # 1/x as a whole number
+        return np.where(exponent < 0, inverse, np.power(input, np.maximum(exponent, 0)))
     return np.power(input, exponent)
 
 
@@ -352,7 +361,7 @@ def square(input: Array) -> Any:
     >>> tg.square(tg.tensor([1.0, -3.0]))
     tensor([1., 9.])
     """
-    return np.multiply(input, input)
+    return np.multiply(input, input, dtype=np.int64 if input.dtype.kind == "b" else input.dtype)
 
 
 @square.vjp("input")
@@ -1075,6 +1084,50 @@ def logical_not(input: Array) -> Any:
     tensor([False,  True])
     """
     return np.logical_not(input)
+
+
+@op(broadcasts=True, differentiable=False)
+def bitwise_and(input: Array, other: Array) -> Any:
+    """The bits that both integers have; of booleans, where both are true. `x & y` in operators.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.tensor([5, 6]) & 3
+    tensor([1, 2])
+    """
+    return np.bitwise_and(input, other)
+
+
+@op(broadcasts=True, differentiable=False)
+def bitwise_or(input: Array, other: Array) -> Any:
+    """The bits that at least one of the integers has; of booleans, where one is true. `x | y` in operators.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.tensor([True, False]) | tg.tensor([False, False])
+    tensor([ True, False])
+    """
+    return np.bitwise_or(input, other)
+
+
+@op(broadcasts=True, differentiable=False)
+def bitwise_xor(input: Array, other: Array) -> Any:
+    """The bits in which the integers differ; of booleans, where exactly one is true. `x ^ y` in operators.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.tensor([5, 6]) ^ 3
+    tensor([6, 5])
+    """
+    return np.bitwise_xor(input, other)
+
+
+@op(differentiable=False)
+def bitwise_not(input: Array) -> Any:
+    """Every bit of an integer turned over: -1 - input; of booleans, where the input is false. `~x` in operators.
+
+    >>> import tinygrad_cnn as tg
+    >>> ~tg.tensor([True, False])
+    tensor([False,  True])
+    """
+    return np.invert(input)
 
 
 # ---- choosing ----------------------------------------------------------------------------------------------

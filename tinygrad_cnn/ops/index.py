@@ -439,10 +439,8 @@ def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: flo
         raise ValueError(f"source is {source.shape}, expected {wanted}: {index.size} slices of the input {shape}")
     out = input.copy()
     before, after = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
-    starts = np.arange(before).reshape(-1, 1, 1) * (shape[dim] * after)
-    positions = starts + index.reshape(1, -1, 1) * after + np.arange(after)  # (before, n, after)
-    rows = rows.reshape(positions.shape)
-    _add_at(out, positions, rows if alpha == 1 else rows * alpha)
+    rows = rows.reshape(before, index.size, after)
+    _add_slices(out.reshape(before, shape[dim], after), index.reshape(-1), rows if alpha == 1 else times(rows, alpha))
     return out
 
 
@@ -455,6 +453,22 @@ def index_add_grad_input(g: Array) -> Array:
 def index_add_grad_source(g: Array, dim: int, index: Array, alpha: float, source_shape: tuple[int, ...]) -> Array:
     rows = index_select(g, dim, index).reshape(source_shape)
     return rows if alpha == 1 else rows * alpha
+
+
+def _add_slices(out: np.ndarray[Any, Any], index: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> None:
+    """Add the rows (before, n, after) to the contiguous `out` (before, length, after) at positions `index` (n,)."""
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    turn = np.arange(index.size) - np.searchsorted(ordered, ordered)  # how often the position has come before
+    rounds = int(turn.max(initial=-1)) + 1
+    if rounds <= 8:  # in each round no position comes twice, and NumPy's quick indexing does
+        for r in range(rounds):
+            chosen = order[turn == r]
+            out[:, index[chosen]] += rows[:, chosen]
+    else:
+        before, length, after = out.shape
+        starts = np.arange(before)[:, None, None] * (length * after)
+        _add_at(out, starts + index[:, None] * after + np.arange(after), rows)
 
 
 def _check_rows(index: np.ndarray[Any, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn import kernels
 from tinygrad_cnn.autograd import Array, broadcast_to, composite, op, sum_to
 from tinygrad_cnn.ops.activation import dropout, softmax
 from tinygrad_cnn.ops.elementwise import array_of, masked_fill, where
@@ -55,8 +56,8 @@ def matmul(input: Array, other: Array) -> Any:
         )
     _check_dtypes(input=input, other=other)
     if input.ndim > 2 and other.ndim == 2:  # one large product, where NumPy would make many small ones
-        return (_rows(input) @ other).reshape(*input.shape[:-1], other.shape[1])
-    return np.matmul(input, other)
+        return kernels.matmul(_rows(input), other).reshape(*input.shape[:-1], other.shape[1])
+    return kernels.matmul(input, other)
 
 
 @matmul.vjp("input")
@@ -217,9 +218,9 @@ def tensordot(a: Array, b: Array, dims: Any = 2) -> Any:
     over_a, over_b = ([d % x.ndim for d in chosen] for x, chosen in zip((a, b), lists, strict=True))
     for d, e in zip(over_a, over_b, strict=True):  # a length of 1 meets any other
         if a.shape[d] == 1 != b.shape[e]:
-            b = sum(b, e, keepdim=True)
+            b = sum(b, e, keepdim=True, dtype=b.dtype)
         elif b.shape[e] == 1 != a.shape[d]:
-            a = sum(a, d, keepdim=True)
+            a = sum(a, d, keepdim=True, dtype=a.dtype)
     lengths_a, lengths_b = [a.shape[d] for d in over_a], [b.shape[d] for d in over_b]
     if lengths_a != lengths_b:
         raise ValueError(f"tensordot: a is {a.shape}, b is {b.shape}: the lengths {lengths_a} meet {lengths_b}")
@@ -339,12 +340,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Any:
         has = f"has {input.shape[-1]} features " if input.ndim else "is "
         raise ValueError(f"input {has}{input.shape}, weight expects {features} {weight.shape}")
     _check_dtypes(input=input, weight=weight)
-    out = _rows(input) @ (weight if weight.ndim == 2 else weight[None]).T
     if bias is not None:
         if bias.shape not in (weight.shape[:-1], ()):
             raise ValueError(f"bias is {bias.shape}, weight expects {weight.shape[:-1]} {weight.shape}")
         _check_dtypes(weight=weight, bias=bias)
-        out += bias
+    out = kernels.linear(_rows(input), weight if weight.ndim == 2 else weight[None], bias)
     return out.reshape(input.shape[:-1] + weight.shape[:-1])
 
 

@@ -68,7 +68,7 @@ def _scaled_channels(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _check(name: str, x: Any, least: int, channels: dict[str, Any]) -> None:
-    """Raise unless `x` is (N, C, *S) of floats and each of the named arrays has one number a channel."""
+    """Raise unless `x` has `least` dimensions and floats, and each of the named arrays one number a channel."""
     if x.ndim < least:
         raise ValueError(f"{name}: x has {x.ndim} dimensions {x.shape}, expected at least {least}")
     if x.dtype.kind != "f":
@@ -175,6 +175,8 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
+    if input.shape == (0,):  # PyTorch gives nothing for nothing, even without a dimension of channels
+        return input * 1
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     _check("batch_norm", input, 2, vectors)
     if training:
@@ -194,6 +196,7 @@ def batch_norm(
 
 def _trailing(name: str, x: Any, normalized_shape: Any, vectors: dict[str, Any]) -> Ints:
     """The trailing dimensions that `normalized_shape` names, counted from the back."""
+    _check(name, x, 0, {})
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or tuple(x.shape[-len(shape) :]) != shape:
         raise ValueError(f"{name}: normalized_shape is {shape}, x {x.shape} does not end in it")
@@ -225,10 +228,7 @@ def layer_norm(
 
 @composite
 def rms_norm(
-    input: Array,
-    normalized_shape: int | Sequence[int],
-    weight: Array | None = None,
-    eps: float | None = None,
+    input: Array, normalized_shape: int | Sequence[int], weight: Array | None = None, eps: float | None = None
 ) -> Any:
     """The trailing dimensions `normalized_shape` of each sample divided by their root mean square, times `weight`.
 

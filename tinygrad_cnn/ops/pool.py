@@ -41,9 +41,11 @@ def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any 
     return kernel, stride, ints("padding", padding, n, 0), ints("dilation", dilation, n, 1)
 
 
-def _checked_windows(x: Any, n: int, ceil_mode: bool, *given: Any) -> Windows:
-    """The same, after checks that the windows fit the batch `x`."""
-    _check_input(x, n)
+def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:
+    """The same, after checks that the windows fit the batch `x`, whose dtype is of one of the kinds."""
+    _check_input(x, n, kinds)
+    if not x.shape[1]:
+        raise ValueError(f"x has no channels {x.shape}, expected at least 1")
     windows = kernel, _, padding, dilation = _windows(n, *given)
     if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
         raise ValueError(f"padding is {padding}, kernel {kernel} expects at most half of its size")
@@ -51,12 +53,12 @@ def _checked_windows(x: Any, n: int, ceil_mode: bool, *given: Any) -> Windows:
     return windows
 
 
-def _check_input(x: Any, n: int) -> None:
+def _check_input(x: Any, n: int, kinds: str = "f") -> None:
     if x.ndim != n + 2:
         axes = ", ".join(AXES[n])
         raise ValueError(f"x has {x.ndim} dimensions {x.shape}, expected (N, C, {axes}) or (C, {axes})")
-    if x.dtype.kind != "f":
-        raise TypeError(f"x is {x.dtype}, expected a floating point dtype")
+    if x.dtype.kind not in kinds:
+        raise TypeError(f"x is {x.dtype}, expected {'numbers' if 'i' in kinds else 'a floating point dtype'}")
 
 
 def _on_batch(pool: Op[Any], n: int, input: Any, *params: Any) -> Any:
@@ -75,7 +77,7 @@ def _max_pool_op(n: int) -> Op[Any]:
 
     def max_pool(input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
         """The largest element of each window of a batch (N, C, *S); keeps which tap of its window it was."""
-        windows = _checked_windows(input, n, ceil_mode, kernel_size, stride, padding, dilation)
+        windows = _checked_windows(input, n, "fiu", ceil_mode, kernel_size, stride, padding, dilation)
         return kernels.max_pool(input, *windows, ceil_mode)
 
     max_pool.__name__ = max_pool.__qualname__ = f"max_pool{n}d"
@@ -122,7 +124,7 @@ def max_pool_scatter_grad(
 @op(differentiable=False)
 def max_pool_indices(input: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
     """Where in its flattened plane the largest element of each window lies, int64 (N, C, *OS)."""
-    windows = _checked_windows(input, input.ndim - 2, ceil_mode, kernel_size, stride, padding, dilation)
+    windows = _checked_windows(input, input.ndim - 2, "fiu", ceil_mode, kernel_size, stride, padding, dilation)
     _, offsets = kernels.max_pool(input, *windows, ceil_mode)
     return kernels.max_pool_flat_indices(offsets, input.shape, *windows)
 
@@ -207,7 +209,7 @@ def _avg_pool_op(n: int) -> Op[Any]:
         divisor_override: int | None,
     ) -> Any:
         """The mean of each window of a batch (N, C, *S): (N, C, *OS)."""
-        kernel, stride, padding, _ = _checked_windows(input, n, ceil_mode, kernel_size, stride, padding)
+        kernel, stride, padding, _ = _checked_windows(input, n, "f", ceil_mode, kernel_size, stride, padding)
         if divisor_override == 0:
             raise ValueError("divisor_override is 0, expected another number")
         return kernels.avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, broadcast_to, composite, op, sum_to
+from tinygrad_cnn.autograd import Array, broadcast_to, cast, composite, op, sum_to
+from tinygrad_cnn.ops.elementwise import clamp, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
 __all__ = [
@@ -779,6 +780,27 @@ def fold_grad(g: Array, kernel_size: Any, dilation: Any, padding: Any, stride: A
     return unfold(g, kernel_size, dilation, padding, stride)
 
 
+def unfold_along(input: Array, dimension: int, size: int, step: int) -> Any:
+    """The runs of `size` elements along a dimension, one every `step`; the elements of a run are a new last dimension.
+
+    `Tensor.unfold` is this function.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    if not input.ndim:
+        return narrow(input.reshape((1,)), 0, 0, size)
+    d = axis_of(dimension, input.ndim)
+    n = input.shape[d]
+    if not 0 <= size <= n or step < 1:
+        raise ValueError(f"unfold: size is {size}, step {step}: expected at most the {n} elements of {input.shape}")
+    starts = np.arange(0, n - size + 1, step)
+    runs = index_select(input, d, (starts[:, None] + np.arange(size)).reshape(-1))
+    return movedim(runs.reshape((*input.shape[:d], len(starts), size, *input.shape[d + 1 :])), d + 1, -1)
+
+
 # ---- resizing images ---------------------------------------------------------------------------------------
 
 
@@ -897,6 +919,9 @@ def interpolate(
         raise ValueError(f"interpolate: input is {input.shape}, mode {mode!r} expects {ndims} dimensions")
     if align_corners is not None and mode.startswith("nearest"):
         raise ValueError(f"interpolate: align_corners is {align_corners}, mode {mode!r} has none")
+    if input.dtype == np.uint8 and not mode.startswith("nearest"):  # pixels: between them as floats, then rounded
+        resized = interpolate(cast(input, np.float32), size, scale_factor, mode, align_corners, recompute_scale_factor)
+        return cast(clamp(round(resized), 0, 255), np.uint8)
     lengths = input.shape[2:]
     new, scales = _new_size(lengths, size, scale_factor, bool(recompute_scale_factor))
     if not all(lengths) or min(new) < 1:

@@ -10,4 +10,4 @@ from tinygrad_cnn.optim.optimizer import Optimizer
 from tinygrad_cnn.optim.rmsprop import RMSprop
 from tinygrad_cnn.optim.sgd import SGD
 
-__all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "SGD", "lr_scheduler"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

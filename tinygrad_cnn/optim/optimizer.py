@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import enable_grad
-from tinygrad_cnn.nn.parameter import UninitializedParameter, blocked, zero_grad
+from tinygrad_cnn.nn.parameter import UninitializedParameter, zero_grad
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["Optimizer"]
@@ -108,14 +109,9 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for i, p in enumerate(group["params"]):
-                if p.grad is not None and (why := blocked(p)):
-                    which = self._describe(group, i)
-                    raise RuntimeError(f"{self._name}.step: {which}, of shape {p.shape}, {why}")
-        for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p.array, p.grad.array, self.state[p], group)
+                    self._update(locks.writeable(p), p.grad.array, self.state[p], group)
         return loss
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Direction: TypeAlias = "list[Floats | None]"  # for each argument how far it moves, None if it does not
 
 SIGMAS = 8.0  # how many times its estimated error a difference may be off
-PROVES_NOTHING = 0.01  # an error of more than this part of the slope: no verdict is possible
+PROVES_NOTHING = 0.01  # an error of more than this part of the slope: no verdict (float32: 0.09)
 SCAN = 512  # so many entries are tried one by one when the worst one is looked for; larger arguments are halved first
 _NODES = np.arange(9) * 0.7 + np.sqrt(np.arange(1, 10)) % 0.6 + 0.2  # uneven: rounding errors can be regular too
 _POLYNOMIALS = np.linalg.qr(np.vander(_NODES - _NODES.mean(), 6))[0]
@@ -346,14 +346,18 @@ class _Slopes:
         ratio = (steps[0] / steps[1]) ** 2
         extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
         self.guesses = np.concatenate([extrapolated, central[-1:]])
-        # Each guess is held against the next, finer one; the finest difference against its two sides.
-        errors = np.abs(np.diff(self.guesses, axis=0)) + 2 * jitter[1:]
+        # A guess is held against the next, finer one, or (where that is all rounding) against what it was made of.
+        errors = np.minimum(np.abs(np.diff(self.guesses, axis=0)), np.abs(extrapolated - central[1:])) + 2 * jitter[1:]
         loud = gap > 50 * jitter
-        # A kink between the two smallest steps spoils the last extrapolation, and what it is held against.
-        errors[2] = np.where(loud[2] & (gap[2] > 0.3 * gap[1]), gap[2], errors[2])
+        # How the gap between the two sides changes with the step: smooth shrinks as it, a kink stays, a jump grows.
+        shrink = steps[1] / steps[0]
+        apart = loud[1:] & (gap[1:] > shrink**0.5 * gap[:-1])  # a kink lies within the step, and spoils what uses it
+        grows = gap[1:] > shrink**-0.5 * gap[:-1]
+        self.kink = apart[2] & ~grows[2] & ~grows[1]
+        self.jump = loud[3] & loud[2] & grows[2] & grows[1]
+        spoilt = apart | np.concatenate([apart[:1], apart[:-1]])
+        errors = np.where(spoilt, np.maximum(errors, gap[1:]), errors)
         self.errors = np.concatenate([errors, gap[-1:] + jitter[-1:]])
-        self.kink = loud[3] & (gap[3] > 0.3 * gap[2]) & (gap[3] < 3 * gap[2]) & (gap[2] < 3 * gap[1])
-        self.jump = loud[3] & loud[2] & (gap[3] > 5 * gap[2]) & (gap[2] > 5 * gap[1])
         self.settle(self.errors, point.steps)
 
     def settle(self, errors: Floats, steps: Floats) -> None:
@@ -361,18 +365,22 @@ class _Slopes:
         best = errors.argmin(axis=0)
         every = np.arange(errors.shape[1])
         guess, self.error = self.guesses[best, every], errors[best, every]
-        sides = np.stack([self.right[3], self.left[3]])
-        settled = np.abs(sides - np.stack([self.right[2], self.left[2]])).max(axis=0) + 2 * self.noise / steps[3]
-        self.low = np.where(self.kink, sides.min(axis=0), guess)
-        self.high = np.where(self.kink, sides.max(axis=0), guess)
-        self.error = np.where(self.kink, settled, self.error)
+        sides, before = np.stack([self.right[3], self.left[3]]), np.stack([self.right[2], self.left[2]])
+        unsure = np.abs(sides - before)  # at a kink each side has an error of its own, and widens the interval
+        self.low = np.where(self.kink, (sides - unsure).min(axis=0), guess)
+        self.high = np.where(self.kink, (sides + unsure).max(axis=0), guess)
+        self.error = np.where(self.kink, 2 * self.noise / steps[3], self.error)
         self.size = self.usual = np.maximum(np.abs(self.low), np.abs(self.high))
         self.step = np.where(self.kink, steps[3], steps[np.minimum(best + 1, 3)])
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """One weighted sum of slopes, held against the gradient's claim."""
+    """One weighted sum of slopes, held against the gradient's claim.
+
+    size: how large the sum can be; level: how large the weighted values are; limit: the part of the size that the
+    bound may be; silent: the gradient says that nothing changes.
+    """
 
     analytic: float
     low: float
@@ -381,18 +389,25 @@ class _Judged:
     step: float
     size: float
     level: float
+    limit: float
+    silent: bool
 
     @property
     def excess(self) -> float:
         """By how many bounds the claim lies outside of the interval; at most 1 is allowed."""
         outside = max(self.low - self.analytic, self.analytic - self.high, 0.0)
-        return outside / (self.bound or math.ulp(0.0)) if outside == outside else math.inf
+        return math.inf if math.isnan(outside) else outside / (self.bound or math.ulp(0.0))
 
     @property
     def hidden(self) -> bool:
         """The bound is so wide that the comparison proves nothing (but that there is no slope can be seen)."""
-        flat = self.analytic == 0 and self.bound < 1e-6 * self.level
-        return self.bound > PROVES_NOTHING * self.size and not flat
+        flat = self.bound < 1e-6 * self.level and (self.silent or self.excess > 1)
+        return self.bound > self.limit * self.size and not flat
+
+    @property
+    def wrong(self) -> bool:
+        """The claim is certainly not the slope."""
+        return self.excess > 1 and not self.hidden
 
 
 def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Floats]) -> _Judged:
@@ -402,12 +417,15 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
     low, high = np.minimum(w * slopes.low, w * slopes.high), np.maximum(w * slopes.low, w * slopes.high)
     terms = [np.where(v == 0, 0.0, g * v) for g, v in zip(gradient, slopes.direction, strict=True) if v is not None]
     analytic = sum(float(t.sum()) for t in terms)
-    size = float(np.linalg.norm(w * slopes.size)) + math.sqrt(sum(float((t * t).sum()) for t in terms))
-    bound = SIGMAS * float(np.linalg.norm(w * slopes.error)) + point.eps**0.7 * size
-    size = max(size, float(np.linalg.norm(w * slopes.usual)))
+    claimed = math.sqrt(sum(float((t * t).sum()) for t in terms))
+    size = float(np.linalg.norm(w * np.maximum(slopes.size, slopes.usual)))
+    bound = SIGMAS * float(np.linalg.norm(w * slopes.error))
+    if math.isfinite(claimed):
+        bound += point.eps**0.7 * (size + claimed)
     step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
     level = float(np.linalg.norm(w * np.where(used, point.base, 0.0)))
-    return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, level)
+    limit = max(PROVES_NOTHING, point.eps**0.15)
+    return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, level, limit, claimed == 0)
 
 
 # ---- the check ---------------------------------------------------------------------------------------------
@@ -434,7 +452,7 @@ def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
             weights = np.where(s.jump, 0.0, weights)
             gradient = point.pull(weights)
             judged = _judge(point, s, weights, gradient)
-            if judged.excess > 1:
+            if judged.wrong:
                 worst = _localise(point, s, weights, gradient, judged, rng)
                 if worst is not None:
                     return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
@@ -462,7 +480,7 @@ def _family(
 
 def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
     """Let several directions share their errors (one alone can be small by luck); the size of each output's slope."""
-    errors = np.max([s.errors for s in slopes], axis=0)
+    errors = np.max([np.where(s.kink | s.jump, 0.0, s.errors) for s in slopes], axis=0)
     for s in slopes:
         s.settle(errors, point.steps)
     size: Floats = np.max([s.size for s in slopes], axis=0)
@@ -477,7 +495,7 @@ def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
 def _verdict(point: _Point, seen: list[tuple[_Judged, list[int]]], kinked: bool) -> GradcheckResult:
     """No direction failed: ok, at a kink, or hidden by rounding."""
     judged, space = max(seen, key=lambda found: (found[0].hidden, found[0].excess))
-    worst = _as_worst(point, judged, space[0], None, None, 1.0)
+    worst = _as_worst(point, judged, space[0], None, None)
     if judged.hidden:
         return GradcheckResult("ill-conditioned", worst, "rounding hides the slope along some direction")
     if kinked:
@@ -486,13 +504,13 @@ def _verdict(point: _Point, seen: list[tuple[_Judged, list[int]]], kinked: bool)
 
 
 def _as_worst(
-    point: _Point, judged: _Judged, argument: int, flat: int | None, output: int | None, unit: float
+    point: _Point, judged: _Judged, argument: int, flat: int | None, output: int | None
 ) -> Worst:
     """The numbers of a judgement, in units of the argument and the output."""
     place, scale = point.places[argument], point.scales[argument]
     array = point.arrays[argument]
     index = None if flat is None else tuple(int(k) for k in np.unravel_index(flat, array.shape))
-    factor = 1.0 if flat is None else unit / scale
+    factor = 1 / (judged.size or 1.0) if flat is None else 1 / scale
     low, high = (judged.low - judged.bound) * factor, (judged.high + judged.bound) * factor
     numeric = (judged.low + judged.high) / 2 * factor
     where = None if output is None else point.place(output)
@@ -515,8 +533,8 @@ def _full(point: _Point) -> GradcheckResult:
             kinked = kinked or bool(slopes.kink.any() or slopes.jump.any())
             for i, (w, gradient) in enumerate(zip(outputs, pulls, strict=True)):
                 judged = _judge(point, slopes, w, gradient)
-                if judged.excess > 1:
-                    worst = _as_worst(point, judged, a, j, i, 1.0)
+                if judged.wrong:
+                    worst = _as_worst(point, judged, a, j, i)
                     return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
                 seen.append((judged, [a]))
     return _verdict(point, [(j, s) for j, s in seen if j.size > 0] or seen, kinked)
@@ -541,18 +559,18 @@ def _localise(
         if single.kink.any() or single.jump.any():
             corners.append((a, j))
         off = abs(found.analytic - min(max(found.analytic, found.low), found.high))
-        if found.excess > 1 and (worst is None or off > worst[0]):
+        if found.wrong and (worst is None or off > worst[0]):
             worst = off, found, single, a, j
     if worst is not None:
         _, found, single, a, j = worst
         output = _guilty_output(point, single, weights, a, j)
         if output is None:
-            return _as_worst(point, found, a, j, None, 1.0)
+            return _as_worst(point, found, a, j, None)
         i, found = output
-        return _as_worst(point, found, a, j, i, 1.0)
+        return _as_worst(point, found, a, j, i)
     if corners and _explained(point, slopes, weights, judged, corners, rng):
         return None
-    return _as_worst(point, judged, moving[0], None, None, 1.0)
+    return _as_worst(point, judged, moving[0], None, None)
 
 
 def _halved(

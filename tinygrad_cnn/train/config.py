@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def load_data(name: str) -> tuple[Images, Images]:
 
     Errors: UserError with one line that says what is wrong.
     """
-    known = {"bundled": mnist, "digits": digits, "openml": openml}
+    known: dict[str, Callable[[], tuple[Images, Images]]] = {"bundled": mnist, "digits": digits, "openml": openml}
     try:
         if name in known:
             return known[name]()

@@ -64,9 +64,9 @@ def prepare(image: Image, in_shape: tuple[int, int, int], ink: float = 1.0) -> P
     """
     channels, height, width = in_shape
     if channels == 1:
-        grey = _light_on_dark(np.asarray(image, np.float32) / 255)
+        grey = _light_on_dark(_as_numbers(image))
         return (grey if grey.shape == (height, width) else _centred(grey, height, width, ink))[None]
-    pixels = np.asarray(image, np.float32) / 255  # (H, W, C)
+    pixels = _as_numbers(image)  # (H, W, C)
     if pixels.shape[:2] != (height, width):
         ground = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
         small = _resized(pixels, *_fit(pixels.shape[0], pixels.shape[1], height, width))
@@ -75,6 +75,11 @@ def prepare(image: Image, in_shape: tuple[int, int, int], ink: float = 1.0) -> P
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
         pixels = canvas
     return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))  # (H, W, C) -> (C, H, W)
+
+
+def _as_numbers(image: Image) -> Pixels:
+    """The pixels (H, W) or (H, W, C), from 0 to 1."""
+    return np.asarray(image, np.float32) / np.float32(255)
 
 
 def _light_on_dark(grey: Pixels) -> Pixels:
@@ -100,8 +105,8 @@ def _centred(grey: Pixels, height: int, width: int, ink: float) -> Pixels:
     ground = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
     small = grey[top:bottom, left:right] - ground  # the ground becomes black, whatever grey it was
     small = np.clip(small / (float(small.max()) or 1.0), 0, 1)
-    small = _resized(small, *_fit(*small.shape, round(height * ink), round(width * ink)))
-    rows, columns = small.shape
+    rows, columns = _fit(bottom - top, right - left, round(height * ink), round(width * ink))
+    small = _resized(small, rows, columns)
     mass = float(small.sum()) or 1.0
     middle_row = float((small.sum(axis=1) * (np.arange(rows) + 0.5)).sum()) / mass
     middle_column = float((small.sum(axis=0) * (np.arange(columns) + 0.5)).sum()) / mass

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tinygrad_cnn.data import Images
 from tinygrad_cnn.errors import UserError
@@ -22,6 +23,8 @@ __all__ = ["ProgressBar", "finish", "resume", "start"]
 
 class ProgressBar(Callback):
     """A bar over all batches, on stderr, and a line for each epoch, on stdout."""
+
+    bar: Any = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
         from tqdm import tqdm
@@ -47,7 +50,12 @@ class ProgressBar(Callback):
         self.bar.write(line)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        self.bar.close()
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, so that what is printed next stands on its own."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def start(
@@ -115,11 +123,14 @@ def resume(folder: Path, epochs: int | None) -> tuple[Run, Trainer, Images]:
 
 def finish(run: Run, trainer: Trainer, test_set: Images, say: Callable[[str], None]) -> bool:
     """Train to the end, and fill the run's folder; False if Ctrl-C came first (the run can then be resumed)."""
-    trainer.callbacks += [ProgressBar(), Checkpoint(run)]
+    bar = ProgressBar()
+    trainer.callbacks += [bar, Checkpoint(run)]
     try:
         trainer.run()
     except FloatingPointError as error:
         raise UserError(f"training stopped: {error}") from error
+    finally:
+        bar.close()
     if trainer.interrupted:
         return False
     say("drawing the pictures")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cnn import nn, optim
 from tinygrad_cnn.data import DataLoader
 from tinygrad_cnn.nn import functional as F
@@ -102,7 +104,7 @@ class Trainer:
         self.stop = self.interrupted = False
         if self.loader.state_dict()["position"]:  # an epoch is under way: go on where it stopped
             self.loader.load_state_dict(self.loader.state_dict())
-        with Interrupt() as interrupt:
+        with Interrupt() as interrupt, np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
             self._call("on_train_begin")
             while not (self.done or self.stop or self.interrupted):
                 self._train_epoch(interrupt)

@@ -34,7 +34,7 @@ class SeedNet(nn.Module):
         self.conv = nn.Conv2d(channels, 6, 3, bias=False)
         self.fc = nn.Linear(6 * ((height - 2) // 2) * ((width - 2) // 2), num_classes, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = F.max_pool2d(self.conv(x), 2)
         return self.fc(x.flatten(1))
 
@@ -56,7 +56,7 @@ class LeNet(nn.Module):
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.fc1(x.flatten(1)))
@@ -77,7 +77,7 @@ class MnistNet(nn.Module):
         self.dropout2 = nn.Dropout(0.5)
         self.fc2 = nn.Linear(128, num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = F.relu(self.conv1(x))
         x = F.relu(self.conv2(x))
         x = self.dropout1(F.max_pool2d(x, 2))
@@ -105,7 +105,7 @@ class VggNet(nn.Module):
             nn.MaxPool2d(2),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.fc(self.block2(self.block1(x)).flatten(1))
 
 
@@ -117,7 +117,7 @@ class MlpNet(nn.Module):
         self.fc1 = nn.Linear(prod(in_shape), 256)
         self.fc2 = nn.Linear(256, num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.fc2(F.relu(self.fc1(x.flatten(1))))
 
 

@@ -80,7 +80,7 @@ def _picture(file: str, title: str, text: str, width: float, height: float, draw
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(content, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
     return Picture(file, title, text, content.getvalue())
 
 

@@ -27,7 +27,7 @@ from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.planes import SLACK, Frame, block_limit, fill_planes, frame_of
-from tinygrad_cnn.kernels.fast.rows import aligned, copy_row, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     dot_tile,
     filled,
@@ -66,10 +66,12 @@ class Plan(NamedTuple):
     frame: Array
     sweeps: Array
     offsets: Array
+    threes: Array  # the offsets, filled up to a multiple of three, for `dot_tile`
     taps: tuple[tuple[list[int], list[int]], ...]  # for each sweep its rows and columns of the kernel
     tile: tuple[int, int]  # channels and pixels of the register tile
     planes: int  # floats of scratch per thread
     results: int
+    out: Ints  # rows and columns of the first sweep
 
 
 # The kernels ----------------------------------------------------------------------------------------------------
@@ -157,14 +159,10 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
                         source = ((n + b) * out_channels + channel) * rows * columns
                         bias[channel] += sum_run(gp, source, rows * columns)
                         for i in range(rows):
-                            copy_row(
-                                gp, source + i * columns, g_planes_p, r * line + b * plane + i * pitch, columns
-                            )
+                            copy_row(gp, source + i * columns, g_planes_p, r * line + b * plane + i * pitch, columns)
                 first = (group * ((group_out + 3) // 4) + o // 4) * taps * 4
                 for k in range(0, taps, 3):
-                    _dot_4x3(
-                        g_planes_p, 0, line, planes_p, group * group_planes, op, k, length, sums_p, first + 4 * k
-                    )
+                    _dot_4x3(g_planes_p, 0, line, planes_p, group * group_planes, op, k, length, sums_p, first + 4 * k)
 
 
 # From shapes to plans -------------------------------------------------------------------------------------------
@@ -177,33 +175,29 @@ def _tile_for(channels: int) -> tuple[int, int]:
     return (6, 16) if channels % 6 == 0 and channels % 4 else (4, 24)
 
 
-def _plan(
-    frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, channels: int, group_out: int
-) -> Plan:
+def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, channels: int, group_out: int) -> Plan:
     tile = _tile_for(group_out)
-    longest = max(
-        (frame.block - 1) * frame.plane + (sweep.rows - 1) * frame.pitch + sweep.columns for sweep in sweeps
-    )
+    longest = max((frame.block - 1) * frame.plane + (sweep.rows - 1) * frame.pitch + sweep.columns for sweep in sweeps)
     return Plan(
         np.array(frame),
         np.array(sweeps),
         np.array(offsets, np.int64),
+        np.array(offsets + offsets[-1:] * (-len(offsets) % 3), np.int64),
         taps,
         tile,
         channels * frame.down * frame.right * frame.block * frame.plane + SLACK,
         aligned(group_out, tile[0]) * aligned(longest, tile[1]),
+        (sweeps[0].rows, sweeps[0].columns),
     )
 
 
 @lru_cache(maxsize=256)
-def _forward_plan(
-    x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, block_limit: int
-) -> Plan:
+def _forward_plan(x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int) -> Plan:
     """One sweep over the planes of x. Tap (c, a, b) reads the phase and the place that a * dilation leads to."""
-    channels, *size = x
-    height, width = (-(-(s + 2 * p) // st) for s, p, st in zip(size, padding, stride, strict=True))
-    frame = frame_of(*padding, stride, height, width, block_limit)
-    rows, columns = conv_output_size(tuple(size), w[2:], stride, padding, dilation)
+    channels, size = x[0], x[1:]
+    planes = tuple(-(-(s + 2 * p) // st) for s, p, st in zip(size, padding, stride, strict=True))
+    frame = frame_of(padding, stride, planes, limit)
+    rows, columns = conv_output_size(size, w[2:], stride, padding, dilation)
     taps = (list(range(w[2])), list(range(w[3])))
     offsets = []
     for c in range(w[1]):
@@ -219,7 +213,7 @@ def _forward_plan(
 
 @lru_cache(maxsize=256)
 def _input_plan(
-    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, block_limit: int
+    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int
 ) -> Plan:
     """One sweep over the planes of g for each phase of dx's pixels.
 
@@ -231,12 +225,15 @@ def _input_plan(
         [len(range(f * s + r - p, n, s)) for r, f in enumerate(line)]
         for line, p, s, n in zip(first, padding, stride, size, strict=True)
     ]
-    margin = [(k - 1) * d // s for k, d, s in zip(w[2:], dilation, stride, strict=True)]
+    margin = tuple((k - 1) * d // s for k, d, s in zip(w[2:], dilation, stride, strict=True))
     last = [max(f + n for f, n in zip(*line, strict=True)) for line in zip(first, counts, strict=True)]
-    height, width = (m + max(n, q) for m, n, q in zip(margin, g[1:], last, strict=True))
-    frame = frame_of(*margin, (1, 1), height, width, block_limit)
+    planes = tuple(m + max(n, q) for m, n, q in zip(margin, g[1:], last, strict=True))
+    frame = frame_of(margin, (1, 1), planes, limit)
     group_in, group_out = w[1], w[0] // groups
-    sweeps, offsets, taps, weights = [], [], [], 0
+    sweeps: list[Sweep] = []
+    offsets: list[int] = []
+    taps: list[tuple[list[int], list[int]]] = []
+    weights = 0
     for row in range(stride[0]):
         for column in range(stride[1]):
             rows, columns = counts[0][row], counts[1][column]
@@ -270,31 +267,24 @@ def _pack(w: Array, groups: int, rows: int) -> Array:
 # What the dispatcher calls --------------------------------------------------------------------------------------
 
 
-def conv(
-    x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv` for float32 and two spatial dimensions."""
     n, o = len(x), len(w)
     cuts = threads.parts(n, _work(n, w, stride, x.shape[2:]))
     plan = _forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
-    start = np.zeros(groups * aligned(o // groups, plan.tile[0]), np.float32)
+    start = np.zeros((groups, aligned(o // groups, plan.tile[0])), np.float32)
     if b is not None:
-        start.reshape(groups, -1)[:, : o // groups] = b.reshape(groups, -1)
-    sweep = plan.sweeps[0]
-    out = np.empty((n, o, int(sweep[3]), int(sweep[4])), np.float32)
-    _run(x, plan, _pack(w, groups, plan.tile[0]), start, groups, out, cuts)
+        start[:, : o // groups] = b.reshape(groups, -1)
+    out = np.empty((n, o, *plan.out), np.float32)
+    _run(x, plan, _pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
     return out
 
 
-def conv_input(
-    g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input` for float32 and two spatial dimensions."""
     n, group_in = len(g), w.shape[1]
     cuts = threads.parts(n, _work(n, w, (1, 1), g.shape[2:]))
-    plan = _input_plan(
-        g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts)
-    )
+    plan = _input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
     # (G * O, C, KH, KW) -> (G * C, O, KH, KW): now the channels of dx are the rows.
     mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * group_in, -1, *w.shape[2:])
     packed = [_pack(mirrored[:, :, a][..., b], groups, plan.tile[0]) for a, b in plan.taps]
@@ -311,8 +301,7 @@ def conv_weight(
     n, o = len(x), shape[0]
     cuts = threads.parts(n, n * o * g.shape[2] * g.shape[3] * shape[1] * shape[2] * shape[3])
     plan = _forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
-    taps = len(plan.offsets)
-    offsets = np.resize(plan.offsets, aligned(taps, 3))
+    taps, offsets = len(plan.offsets), plan.threes
     fours = aligned(o // groups, 4) // 4
     sums, bias = zeros(len(cuts), groups * fours * len(offsets) * 4), zeros(len(cuts), o)
     planes = zeros(len(cuts), plan.planes)
@@ -323,16 +312,15 @@ def conv_weight(
     ]
     threads.run(_correlate_gradient, jobs)
     # [group][four][tap][channel] -> (O, taps)
-    dw = sums.sum(axis=0).reshape(groups, fours, -1, 4).transpose(0, 1, 3, 2)
+    dw = added(sums).reshape(groups, fours, -1, 4).transpose(0, 1, 3, 2)
     dw = dw.reshape(groups, fours * 4, -1)[:, : o // groups, :taps]
-    return np.ascontiguousarray(dw).reshape(shape), bias.sum(axis=0)
+    return np.ascontiguousarray(dw).reshape(shape), added(bias)
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:
-    planes, results = zeros(len(cuts), plan.planes), zeros(len(cuts), plan.results)
+    planes, results = zeros(len(cuts), plan.planes), np.empty((len(cuts), plan.results), np.float32)
     jobs = [
-        (x, plan.frame, plan.sweeps, plan.offsets, weights, start, groups, plan.tile[0], out, planes[i], results[i])
-        + cut
+        (x, *plan[:3], weights, start, groups, plan.tile[0], out, planes[i], results[i], *cut)
         for i, cut in enumerate(cuts)
     ]
     threads.run(_correlate, jobs)

@@ -78,10 +78,13 @@ def read_planes(planes, frame, n, images, height, width, x):  # type: ignore[no-
                 row, row_phase = row + 1, 0
 
 
-def frame_of(top: int, left: int, stride: Ints, height: int, width: int, images: int) -> Frame:
-    """Planes of `height` by `width` pixels per phase. Eight more floats keep an image's last vector to itself."""
-    plane = aligned(height * width, 8) + 8
-    return Frame(top, left, stride[0], stride[1], width, plane, max(1, min(images, LONG_RUN // plane)))
+def frame_of(margin: Ints, stride: Ints, size: Ints, images: int) -> Frame:
+    """Planes of `size` pixels per phase, images `margin` from the corner, at most `images` of them at once.
+
+    Eight floats more than the pixels keep the last vector of an image out of the next.
+    """
+    plane = aligned(size[0] * size[1], 8) + 8
+    return Frame(margin[0], margin[1], stride[0], stride[1], size[1], plane, max(1, min(images, LONG_RUN // plane)))
 
 
 def block_limit(images: int, cuts: list[tuple[int, int]]) -> int:

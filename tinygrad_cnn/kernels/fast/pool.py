@@ -59,15 +59,13 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _plan(
-    size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, limit: int
-) -> Plan:
+def _plan(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, limit: int) -> Plan:
     """The planes hold the padded image, and where ceil_mode asks for it what the last window reaches beyond."""
-    height, width = (
+    height_width = tuple(
         -(-max(p + s, (o - 1) * st + (k - 1) * d + 1) // st)
         for s, k, st, p, d, o in zip(size, kernel_size, stride, padding, dilation, out, strict=True)
     )
-    frame = frame_of(*padding, stride, height, width, limit)
+    frame = frame_of(padding, stride, height_width, limit)
     offsets = [
         (a % stride[0] * stride[1] + b % stride[1]) * frame.block * frame.plane
         + a // stride[0] * frame.pitch
@@ -150,17 +148,19 @@ def _max_scatter(g, chosen, frame, offsets, dx, planes, values, taps, n0, n1):  
 def _max_2x2(x, out, chosen, n0, n1):  # type: ignore[no-untyped-def]
     """The commonest pool, straight from x: eight windows are 16 pixels of two rows, parted by shuffles.
 
-    The last vector of a row overlaps the one before it. Rows of fewer than eight windows go one by one.
+    The last vector of a row overlaps the one before it. A row of fewer than eight windows takes one vector too, whose
+    spare results are overwritten by the rows after it; only near the end of x or of our part it goes one by one.
     """
     xp, out_p, chosen_p = pointer(x), pointer(out), pointer(chosen)
     _, height, width = x.shape
     _, rows, columns = out.shape
-    last = columns - LANES
+    last, end = max(0, columns - LANES), n1 * rows * columns
     for n in range(n0, n1):
         for i in range(rows):
             source, target = (n * height + 2 * i) * width, (n * rows + i) * columns
+            narrow = columns < LANES and (target + LANES > end or source + width + 2 * LANES > x.size)
             j = 0
-            while j < columns and last >= 0:
+            while j < columns and not narrow:
                 j = min(j, last)
                 place = source + 2 * j
                 a, b = load(xp, place), load(xp, place + LANES)
@@ -172,7 +172,7 @@ def _max_2x2(x, out, chosen, n0, n1):  # type: ignore[no-untyped-def]
                 store(out_p, target + j, best)
                 store_bytes(chosen_p, target + j, tap)
                 j += LANES
-            for j in range(columns if last < 0 else 0):
+            for j in range(columns if narrow else 0):
                 place = source + 2 * j
                 most, which = get(xp, place), 0
                 for k in range(1, 4):
@@ -185,17 +185,18 @@ def _max_2x2(x, out, chosen, n0, n1):  # type: ignore[no-untyped-def]
 
 @kernel(void(_f3, _chosen3, _out3, int64, int64))
 def _max_2x2_scatter(g, chosen, dx, n0, n1):  # type: ignore[no-untyped-def]
-    """Write all four pixels of every window, three of them zero; then what no window covers."""
+    """Write all four pixels of every window, three of them zero; then what no window covers. Rows as in `_max_2x2`."""
     gp, chosen_p, dx_p = pointer(g), pointer(chosen), pointer(dx)
     _, height, width = dx.shape
     _, rows, columns = g.shape
-    last = columns - LANES
+    last, end = max(0, columns - LANES), n1 * height * width
     zero = splat(float32(0))
     for n in range(n0, n1):
         for i in range(rows):
             source, target = (n * rows + i) * columns, (n * height + 2 * i) * width
+            narrow = columns < LANES and (target + width + 2 * LANES > end or source + LANES > g.size)
             j = 0
-            while j < columns and last >= 0:
+            while j < columns and not narrow:
                 j = min(j, last)
                 v, tap = load(gp, source + j), load_bytes(chosen_p, source + j)
                 for k in range(2):
@@ -205,7 +206,7 @@ def _max_2x2_scatter(g, chosen, dx, n0, n1):  # type: ignore[no-untyped-def]
                     store(dx_p, place, merged_low(a, b))
                     store(dx_p, place + LANES, merged_high(a, b))
                 j += LANES
-            for j in range(columns if last < 0 else 0):
+            for j in range(columns if narrow else 0):
                 value, which = get(gp, source + j), get(chosen_p, source + j)
                 for k in range(4):
                     put(dx_p, target + k // 2 * width + k % 2 + 2 * j, value if which == k else float32(0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import float32
 
@@ -122,3 +124,8 @@ def aligned(count: int, multiple: int) -> int:
 def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Scratch memory for kernels: one row of floats per thread."""
     return np.zeros((rows, count), np.float32)
+
+
+def added(parts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The sum of what the threads found, one row each."""
+    return parts[0] if len(parts) == 1 else parts.sum(axis=0)

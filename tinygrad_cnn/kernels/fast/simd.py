@@ -95,7 +95,7 @@ def pointer(context: Any, array: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[0])(context, builder, args[0]).data
 
-    return types.CPointer(array.dtype)(array), emit
+    return types.CPointer(array.dtype)(array), emit  # type: ignore[attr-defined]
 
 
 @intrinsic
@@ -313,8 +313,8 @@ def multiply_tile(rows: int, vectors: int) -> Any:
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, base, offsets, oi, depth, w, wi, start, si, y, yi, pitch = args
-            columns = [ir.Constant(base.type, LANES * v) for v in range(vectors)]
-            numbers = [ir.Constant(base.type, r) for r in range(rows)]
+            columns = [_index(LANES * v) for v in range(vectors)]
+            numbers = [_index(r) for r in range(rows)]
             sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in columns] for _ in numbers]
             for r, line in zip(numbers, sums, strict=True):
                 first = _splat(builder, builder.load(builder.gep(start, [builder.add(si, r)])))
@@ -323,7 +323,7 @@ def multiply_tile(rows: int, vectors: int) -> Any:
             with cgutils.for_range(builder, depth) as loop:
                 at = builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, loop.index)])))
                 pixels = [_load(builder, x, builder.add(at, column)) for column in columns]
-                weights = builder.add(wi, builder.mul(loop.index, ir.Constant(base.type, rows)))
+                weights = builder.add(wi, builder.mul(loop.index, _index(rows)))
                 for r, line in zip(numbers, sums, strict=True):
                     weight = _splat(builder, builder.load(builder.gep(w, [builder.add(weights, r)])))
                     for pixel, place in zip(pixels, line, strict=True):
@@ -358,16 +358,15 @@ def dot_tile(columns: int) -> Any:
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             g, gi, pitch, x, base, offsets, oi, length, sums, si = args
-            number = lambda value: ir.Constant(base.type, value)  # noqa: E731
             starts = [
-                builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, number(c))])))
+                builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])))
                 for c in range(columns)
             ]
-            rows = [builder.add(gi, builder.mul(number(r), pitch)) for r in range(4)]
+            rows = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(4)]
             places = [[cgutils.alloca_once(builder, _FLOATS) for _ in rows] for _ in starts]
             for place in (place for line in places for place in line):
                 builder.store(ir.Constant(_FLOATS, [0.0] * LANES), place)
-            with cgutils.for_range_slice(builder, number(0), length, number(LANES), base.type) as (j, _):
+            with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), base.type) as (j, _):
                 pixels = [_load(builder, x, builder.add(start, j)) for start in starts]
                 for r, row in enumerate(rows):
                     v = _load(builder, g, builder.add(row, j))
@@ -375,7 +374,7 @@ def dot_tile(columns: int) -> Any:
                         builder.store(_fma(builder, v, pixel, builder.load(line[r])), line[r])
             for c, line in enumerate(places):
                 four = _four_totals(builder, [builder.load(place) for place in line])
-                address = builder.gep(sums, [builder.add(si, number(4 * c))])
+                address = builder.gep(sums, [builder.add(si, _index(4 * c))])
                 address = builder.bitcast(address, four.type.as_pointer())
                 builder.store(builder.fadd(builder.load(address, align=4), four), address, align=4)
             return context.get_dummy_value()
@@ -384,6 +383,10 @@ def dot_tile(columns: int) -> Any:
         return types.void(g, i, i, x, i, offsets, i, i, sums, i), emit
 
     return tile
+
+
+def _index(value: int) -> Any:
+    return ir.Constant(cgutils.intp_t, value)
 
 
 def _four_totals(builder: Any, vectors: list[Any]) -> Any:

@@ -25,6 +25,7 @@ An image's tiles are padded to a multiple of 8; what the spare lanes hold is mul
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +33,7 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.rows import aligned, copy_row, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
@@ -389,9 +390,7 @@ def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scr
                 )
 
 
-@kernel(
-    void(_f4, _f4, _f1, _i1, int64, int64, _i1, _i1, _i1, _f1, _out4, _out1, _out1, _out1, _out1, int64, int64)
-)
+@kernel(void(_f4, _f4, _f1, _i1, int64, int64, _i1, _i1, _i1, _f1, _out4, _out1, _out1, _out1, _out1, int64, int64))
 def _backward(  # type: ignore[no-untyped-def]
     x, g, u, padding, pitch, block, layout, x_offsets, g_offsets, start, dx, du, db, scratch, check, n0, n1
 ):
@@ -443,9 +442,7 @@ def _backward(  # type: ignore[no-untyped-def]
                 )
             for b in range(images):
                 for c in range(channels):
-                    _input_gradient_tiles(
-                        v, c * line + b * tiles, v_step, tiles, tiles_wide, tile, planes, pitch
-                    )
+                    _input_gradient_tiles(v, c * line + b * tiles, v_step, tiles, tiles_wide, tile, planes, pitch)
                     target = ((n + b) * channels + c) * height * width
                     check[0] += _write_overlapping_rows(
                         planes, pitch, tiles_wide, top, out_row, dxp, target, height, width
@@ -533,8 +530,8 @@ def conv_backward(
     dw = None
     if need_w:
         # (36, O/4, C, 4) -> (9, O/4, C, 4) -> (O, C, 3, 3)
-        dw = matmul(_TO_COMPONENTS.T, du.sum(axis=0).reshape(COMPONENTS, -1))
+        dw = matmul(_TO_COMPONENTS.T, added(du).reshape(COMPONENTS, -1))
         dw = dw.reshape(9, out_channels // 4, channels, 4).transpose(1, 3, 2, 0).reshape(w.shape)
-    if check.any() or (dw is not None and not np.isfinite(dw).all()):
+    if check.any() or (dw is not None and not math.isfinite(np.vdot(dw, dw))):
         return None
-    return dx if need_x else None, dw, db.sum(axis=0)
+    return dx if need_x else None, dw, added(db)

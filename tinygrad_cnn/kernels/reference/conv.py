@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,7 @@ BLOCK = 1 << 18
 
 
 @quiet
-def conv(
-    x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Correlate `x` (N, C, *S) with `w` (O, C/groups, *K), add `b` (O,): (N, O, *OS).
 
     >>> x = np.arange(4.0).reshape(1, 1, 4)
@@ -43,9 +42,7 @@ def conv(
 
 
 @quiet
-def conv_input(
-    g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Adjoint of `conv` in x: `g` (N, O, *OS) and `w` give (N, C, *S) = `shape`. Also conv_transpose's forward.
 
     >>> g = np.array([[[1.0, 0.0, 1.0]]])
@@ -68,9 +65,7 @@ def conv_input(
 
 
 @quiet
-def conv_weight(
-    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Adjoint of `conv` in w: `x` (N, C, *S) and `g` (N, O, *OS) give (O, C/groups, *K) = `shape`.
 
     >>> x = np.arange(4.0).reshape(1, 1, 4)
@@ -115,13 +110,12 @@ def _blocks(images: int, elements: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, images, step))
 
 
-def _columns(
-    x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
-) -> Array:
+def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """(N, C, *S) -> (N, G, C/G * K, OS): row (c, tap) holds what each window has at that tap of channel c."""
     n, c = x.shape[:2]
     padded = pad(x, padding, padding)
     columns = np.empty((n, c, *kernel, *out), x.dtype)
     for tap in taps(kernel):
-        columns[:, :, *tap] = tap_view(padded, tap, stride, dilation, out)
+        place: Any = (slice(None), slice(None), *tap)
+        columns[place] = tap_view(padded, tap, stride, dilation, out)
     return columns.reshape(n, groups, c // groups * math.prod(kernel), math.prod(out))

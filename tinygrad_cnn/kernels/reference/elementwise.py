@@ -14,7 +14,8 @@ def relu(x: Array) -> Array:
     >>> relu(np.array([-1.0, 0.0, 2.0, np.nan]))
     array([ 0.,  0.,  2., nan])
     """
-    return np.maximum(x, x.dtype.type(0))
+    out: Array = np.maximum(x, x.dtype.type(0))
+    return out
 
 
 @quiet

@@ -18,7 +18,8 @@ def softmax_cross_entropy(z: Array, target: Array) -> Array:
     """
     check_target(z, target)
     shifted = z - z.max(axis=1, keepdims=True)
-    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(z)), target]
+    losses: Array = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(z)), target]
+    return losses
 
 
 @quiet
@@ -29,7 +30,7 @@ def softmax_cross_entropy_grad(z: Array, target: Array, g: Array) -> Array:
     array([[ 1., -1.]])
     """
     check_target(z, target)
-    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p: Array = np.exp(z - z.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     p[np.arange(len(z)), target] -= 1
     return p * g[:, None]

@@ -10,9 +10,7 @@ from tinygrad_cnn.kernels.reference.windows import Array, quiet
 
 
 @quiet
-def batch_norm(
-    x: Array, weight: Array | None, bias: Array | None, eps: float
-) -> tuple[Array, Array, Array]:
+def batch_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel of `x` (N, C, *S); also mean and var (C,).
 
     The variance is the biased one (divided by the number of elements), of the normalisation itself.
@@ -58,4 +56,5 @@ def batch_norm_backward(
 def _channel_mean(lines: Array) -> Array:
     """(N, C, S) -> (C,). NumPy sums a line pairwise; the lines' sums are added in float64."""
     count = max(1, lines.shape[0] * lines.shape[2])
-    return (lines.sum(axis=2).sum(axis=0, dtype=np.float64) / count).astype(lines.dtype)
+    mean: Array = lines.sum(axis=2).sum(axis=0, dtype=np.float64) / count
+    return mean.astype(lines.dtype)

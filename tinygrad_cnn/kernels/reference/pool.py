@@ -5,6 +5,7 @@ A max pool first chooses (integers: which tap of its window won), then moves num
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -28,10 +29,11 @@ def max_pool(
     size = x.shape[2:]
     out = pool_output_size(size, kernel_size, stride, padding, dilation, ceil_mode)
     after = right_overhang(size, kernel_size, stride, padding, dilation, out)
-    padded = pad(x, padding, after, -math.inf)
-    y = np.full(x.shape[:2] + out, -math.inf, x.dtype)
+    least = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    padded = pad(x, padding, after, least)
+    y = np.full(x.shape[:2] + out, least, x.dtype)
     offsets = np.empty(y.shape, np.uint8 if math.prod(kernel_size) <= 255 else np.int32)
-    # A window of nothing but -inf chooses the first of its taps that lies inside the input.
+    # A window of nothing but the least number chooses the first of its taps that lies inside the input.
     offsets[...] = _first_taps(kernel_size, stride, padding, dilation, out)
     for number, tap in enumerate(taps(kernel_size)):
         value = tap_view(padded, tap, stride, dilation, out)
@@ -41,9 +43,7 @@ def max_pool(
     return y, offsets
 
 
-def max_pool_gather(
-    x: Array, offsets: Array, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints
-) -> Array:
+def max_pool_gather(x: Array, offsets: Array, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
     """The elements of `x` (N, C, *S) at the taps `offsets` (N, C, *OS): (N, C, *OS), linear in x.
 
     >>> chosen = np.array([[[1, 0]]], np.uint8)
@@ -115,7 +115,8 @@ def avg_pool(
     after = right_overhang(size, kernel_size, stride, padding, ones, out)
     y = pad(x, padding, after)
     for axis in range(len(size)):
-        y = sum(_line(y, axis, tap, stride[axis], out[axis]) for tap in range(kernel_size[axis]))
+        lines = [_line(y, axis, tap, stride[axis], out[axis]) for tap in range(kernel_size[axis])]
+        y = functools.reduce(np.add, lines)
     return np.ascontiguousarray(
         y / window_divisor(x.dtype, size, out, kernel_size, stride, padding, count_include_pad, divisor_override)
     )

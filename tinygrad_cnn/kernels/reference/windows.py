@@ -50,13 +50,13 @@ def taps(kernel_size: Ints) -> Iterator[Ints]:
 
 def tap_view(padded: Array, tap: Ints, stride: Ints, dilation: Ints, out: Ints) -> Array:
     """The view (..., *out) of `padded` that holds, for every window, its element at `tap`."""
-    grid = (slice(t * d, t * d + n * s, s) for t, s, d, n in zip(tap, stride, dilation, out, strict=True))
-    return padded[(..., *grid)]
+    places = (slice(t * d, t * d + n * s, s) for t, s, d, n in zip(tap, stride, dilation, out, strict=True))
+    grid: Any = (..., *places)
+    view: Array = padded[grid]
+    return view
 
 
-def right_overhang(
-    size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints
-) -> Ints:
+def right_overhang(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Ints:
     """How far the last window reaches beyond the input, at least 0 (ceil_mode can exceed the padding)."""
     return tuple(
         max(0, (n - 1) * st + (k - 1) * d + 1 - p - s)

@@ -1,0 +1,539 @@
+"""The battery: twenty things that are true of every op with right gradients, and the runs that try to refute them.
+
+The cheap and exact ones come first. Most of them need no step size: they compare the op with itself, in another
+memory layout, in parts, scaled, broadcast by hand. Only the last ones hold gradients against values nearby.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import hypothesis
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_cnn import autograd, kernels
+from tinygrad_cnn.autograd import is_grad_enabled, no_grad
+from tinygrad_cnn.random import default_generator
+from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.testing.gradcheck import gradcheck
+from tinygrad_cnn.testing.sample import Array, Key, Sample, as_sample
+from tinygrad_cnn.testing.spec import OpSpec, spec_of
+from tinygrad_cnn.testing.strategies import LAYOUTS, fill, lay_out, seeds
+
+__all__ = ["PROPERTIES", "Case", "Property", "check_op", "gradient_properties", "properties_of"]
+
+Gradients: TypeAlias = dict[Key, Array]
+SMALL = 24  # the full Jacobian is taken where arguments and results have so many entries together
+
+
+# ---- a case: one op, one call ------------------------------------------------------------------------------
+
+
+class Case:
+    """One call of one op, with what the properties do again and again: values, gradients, comparisons."""
+
+    def __init__(self, spec: OpSpec, sample: Sample, seed: int, dtype: Any = np.float64) -> None:
+        self.spec = spec
+        self.sample = sample if dtype == np.float64 else sample.astype(dtype)
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.keys = spec.keys(sample)
+        self.eps = float(np.finfo(dtype).eps)
+
+    def run(self, sample: Sample | None = None, op: Any = None) -> tuple[dict[Key, Tensor], list[Tensor]]:
+        """Call the op with Tensors: the leaves, and the float results."""
+        sample = self.sample if sample is None else sample
+        leaves, tensors = sample.leaves()
+        for key in set(leaves) - set(self.spec.keys(sample)):
+            leaves.pop(key).requires_grad_(False)
+        default_generator.manual_seed(self.seed)
+        return leaves, _floats(sample.call(op or self.spec.op, tensors))
+
+    def cotangents(self, outputs: Sequence[Any]) -> list[Array]:
+        """Random incoming gradients for these results."""
+        return [np.asarray(self.rng.standard_normal(y.shape), y.dtype) for y in outputs]
+
+    def gradients(
+        self, gs: Sequence[Array], sample: Sample | None = None, recorded: bool = False, op: Any = None
+    ) -> tuple[list[Array], Gradients]:
+        """Values and gradients, for these incoming gradients."""
+        leaves, outputs = self.run(sample, op)
+        return [y.array for y in outputs], _pull(leaves, outputs, gs, recorded)
+
+    def close(self, what: str, found: Array, expected: Array, level: float = 0.0, loose: float = 1.0) -> None:
+        """Assert that two arrays agree up to rounding, relative to their largest element (or to `level`)."""
+        assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
+        largest = max(np.abs(expected[np.isfinite(expected)]).max(initial=0.0), level)
+        bound = loose * 8 * self.eps**0.75 * largest
+        with np.errstate(invalid="ignore"):
+            wrong = ~((np.abs(found - expected) <= bound) | (found == expected) | (np.isnan(found) & np.isnan(expected)))
+        if wrong.any():
+            off = np.where(wrong, np.nan_to_num(np.abs(found - expected), nan=np.inf), -1.0)
+            at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
+            raise AssertionError(f"{what}: {found[at]!r} at {at}, expected {expected[at]!r} (± {bound:.2g})")
+
+    def all_close(self, what: str, found: Gradients, expected: Gradients, loose: float = 1.0) -> None:
+        """`close` for the gradients of all arguments."""
+        for key in expected:
+            self.close(f"{what}, gradient of {self.spec.argument(key)!r}", found[key], expected[key], loose=loose)
+
+
+def _floats(result: Any) -> list[Any]:
+    results = result if isinstance(result, (tuple, list)) else [result]
+    return [y for y in results if y.dtype.kind == "f"]
+
+
+def _pull(leaves: dict[Key, Tensor], outputs: list[Tensor], gs: Sequence[Array], recorded: bool = False) -> Gradients:
+    live = [(y, g) for y, g in zip(outputs, gs, strict=True) if y.tracked]
+    if not live or not leaves:
+        return {key: np.zeros(x.shape, x.dtype) for key, x in leaves.items()}
+    ys, seeds = zip(*live, strict=True)
+    found = autograd.grad(ys, list(leaves.values()), seeds, True, create_graph=recorded, materialize_grads=True)
+    return {key: g.array for key, g in zip(leaves, found, strict=True)}
+
+
+# ---- the properties ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Property:
+    """One thing that is true of right gradients: its number, its name, whom it is asked of, and the check."""
+
+    number: int
+    name: str
+    sentence: str
+    check: Callable[[Case], None]
+    applies: Callable[[OpSpec], bool]
+    source: str = "inputs"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PROPERTIES: dict[str, Property] = {}
+Check: TypeAlias = Callable[[Case], None]
+
+
+def _property(
+    number: int, name: str, applies: Callable[[OpSpec], bool] = lambda spec: spec.differentiable, source: str = "inputs"
+) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        sentence = (check.__doc__ or "").strip().splitlines()[0]
+        PROPERTIES[name] = Property(number, name, sentence, check, applies, source)
+        return check
+
+    return register
+
+
+@_property(1, "forward", lambda spec: True)
+def forward(case: Case) -> None:
+    """Arrays, Tensors and the NumPy reference give the same values."""
+    spec, sample = case.spec, case.sample
+    with no_grad():
+        default_generator.manual_seed(case.seed)
+        results = sample.call(spec.op, sample.leaves()[1])
+    default_generator.manual_seed(case.seed)
+    plain = sample.call(spec.op)
+    several = isinstance(results, (tuple, list))
+    for a, b in zip(plain if several else [plain], results if several else [results], strict=True):
+        found = a.array if isinstance(a, Tensor) else a
+        assert found.dtype == b.dtype, f"arrays give {found.dtype}, Tensors {b.dtype}"
+        assert found.tobytes() == b.array.tobytes(), "arrays and Tensors give different values"
+    if spec.reference is not None and not several:
+        found, expected = results.array, np.asarray(sample.call(spec.reference))
+        if found.dtype.kind == "f":
+            case.close("the value", found, expected, loose=spec.single if found.dtype == np.float32 else 1.0)
+        else:
+            assert np.array_equal(found, expected), f"the value is {found!r}, the reference gives {expected!r}"
+
+
+@_property(2, "shape")
+def shape(case: Case) -> None:
+    """Each gradient has the shape and the dtype of its argument, and is finite where the values are."""
+    leaves, outputs = case.run()
+    finite = all(np.isfinite(y.array).all() for y in outputs)
+    for key, g in _pull(leaves, outputs, case.cotangents(outputs)).items():
+        x, name = leaves[key], case.spec.argument(key)
+        assert g.shape == x.shape, f"the gradient of {name!r} has shape {g.shape}, the argument {x.shape}"
+        assert g.dtype == x.dtype, f"the gradient of {name!r} is {g.dtype}, the argument {x.dtype}"
+        assert not finite or np.isfinite(g).all(), f"the gradient of {name!r} is not finite: {g}"
+
+
+@_property(3, "linear")
+def linear(case: Case) -> None:
+    """The gradients are linear in the incoming gradient."""
+    leaves, outputs = case.run()
+    first, second = case.cotangents(outputs), case.cotangents(outputs)
+    a, b = _pull(leaves, outputs, first), _pull(leaves, outputs, second)
+    both = _pull(leaves, outputs, [2 * x - 3 * y for x, y in zip(first, second, strict=True)])
+    for key in both:
+        level = 5 * max(np.abs(a[key]).max(initial=0.0), np.abs(b[key]).max(initial=0.0))
+        case.close(f"gradient of {case.spec.argument(key)!r}", both[key], 2 * a[key] - 3 * b[key], level)
+    # Multiplied by a power of two not a bit of the gradient may change: nothing is added, nothing cut off.
+    for factor in (2.0**27, 2.0**-27):
+        scaled = _pull(leaves, outputs, [x * x.dtype.type(factor) for x in first])
+        for key, g in scaled.items():
+            case.close(f"gradient of {case.spec.argument(key)!r} for g * {factor:g}", g / g.dtype.type(factor), a[key])
+
+
+@_property(4, "adjoint", lambda spec: bool(spec.linear_in))
+def adjoint(case: Case) -> None:
+    """<A v, w> = <v, A' w> for each argument that the op is linear in: exact, without a step."""
+    keys = [key for key in case.keys if case.spec.argument(key) in case.spec.linear_in]
+    for key in keys:
+        x = case.sample.floats[key]
+        v = case.rng.standard_normal(x.shape).astype(x.dtype)
+        moved = [y.array for y in case.run(case.sample.replace({key: v}))[1]]
+        still = [y.array for y in case.run(case.sample.replace({key: np.zeros_like(x)}))[1]]
+        gs = case.cotangents(moved)
+        gradient = case.gradients(gs, case.sample.replace({key: v}))[1][key]
+        terms = [(a.astype(float) - b) * w for a, b, w in zip(moved, still, gs, strict=True)]
+        size = sum(float(np.abs(t).sum()) for t in terms) + float(np.abs(gradient.astype(float) * v).sum())
+        size += sum(float(np.abs(b * w).sum()) for b, w in zip(still, gs, strict=True))
+        forth, back = sum(float(t.sum()) for t in terms), float((gradient.astype(float) * v).sum())
+        bound = 8 * case.eps**0.75 * size
+        name = case.spec.argument(key)
+        assert abs(forth - back) <= bound, f"{name!r}: <A v, w> = {forth!r}, <v, A' w> = {back!r} (± {bound:.2g})"
+
+
+@_property(5, "layout", lambda spec: True)
+def layout(case: Case) -> None:
+    """The same numbers in another memory layout have the same gradients; so has another incoming gradient's layout."""
+    sample = case.sample
+    moved = sample.map(lambda x: lay_out(x, case.rng.choice(LAYOUTS[:-1])), floats_only=False)
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    expected = _pull(leaves, outputs, gs)
+    leaves, again = case.run(moved)
+    for a, b in zip(again, outputs, strict=True):
+        case.close("the value", a.array, b.array)
+    for name in case.rng.permutation(LAYOUTS[1:-1])[:2]:
+        case.all_close(f"g in {name} layout", _pull(leaves, again, [lay_out(g, name) for g in gs]), expected)
+    constant = [np.broadcast_to(np.asarray(0.75, y.dtype), y.shape) for y in outputs]
+    expected = _pull(leaves, again, [g.copy() for g in constant])
+    case.all_close("g of stride 0", _pull(leaves, again, constant), expected)
+
+
+@_property(6, "broadcast", lambda spec: spec.broadcasts and spec.differentiable)
+def broadcast(case: Case) -> None:
+    """Arguments that broadcast have the gradients of arguments that are tiled by hand, summed."""
+    leaves, outputs = case.run()
+    target = outputs[0].shape
+    tiled = case.sample.map(lambda x: np.broadcast_to(x, target).copy())
+    gs = case.cotangents(outputs)
+    found, full = _pull(leaves, outputs, gs), case.gradients(gs, tiled)[1]
+    case.all_close("broadcast", found, {key: _summed(g, leaves[key].shape) for key, g in full.items()})
+
+
+def _summed(g: Array, shape: tuple[int, ...]) -> Array:
+    lead = g.ndim - len(shape)
+    axes = tuple(i for i in range(g.ndim) if i < lead or (shape[i - lead] == 1 and g.shape[i] != 1))
+    return np.asarray(g.sum(axis=axes, keepdims=True)).reshape(shape)
+
+
+@_property(7, "batch", lambda spec: bool(spec.batched) and spec.differentiable)
+def batch(case: Case) -> None:
+    """A batch gives what its samples give one by one."""
+    spec, sample = case.spec, case.sample
+    names = spec.batched(sample) if callable(spec.batched) else spec.batched
+    keys = [key for key, x in sample.arrays.items() if spec.argument(key) in names and x.ndim]
+    if not keys or not len(sample.arrays[keys[0]]):
+        return
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    whole = _pull(leaves, outputs, gs)
+    parts = []
+    for i in range(len(sample.arrays[keys[0]])):
+        one = sample.replace({key: sample.arrays[key][i : i + 1] for key in keys})
+        parts.append(case.gradients([g[i : i + 1] for g in gs], one))
+    for k, y in enumerate(outputs):
+        case.close("the value", y.array, np.concatenate([values[k] for values, _ in parts]))
+    for key, g in whole.items():
+        one_by_one = [gradients[key] for _, gradients in parts]
+        expected = np.concatenate(one_by_one) if key in keys else np.sum(one_by_one, axis=0)
+        case.close(f"gradient of {spec.argument(key)!r}", g, expected, loose=4)
+
+
+@_property(8, "unchanged", lambda spec: True)
+def unchanged(case: Case) -> None:
+    """Inputs, incoming gradients and whatever is kept for backward stay as they are."""
+    before = {key: x.tobytes() for key, x in case.sample.arrays.items()}
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    held = {f"g[{k}]": g for k, g in enumerate(gs)}
+    for k, y in enumerate(outputs):
+        held[f"result {k}"] = y.array
+        for name, kept in (y.node.saved if y.node is not None else {}).items():
+            held |= {f"kept {name} of result {k}": kept} if isinstance(kept, np.ndarray) else {}
+    bytes_held = {name: x.tobytes() for name, x in held.items()}
+    _pull(leaves, outputs, gs)
+    for key, x in case.sample.arrays.items():
+        assert x.tobytes() == before[key], f"the argument {case.spec.argument(key)!r} was changed"
+    for name, x in held.items():
+        assert x.tobytes() == bytes_held[name], f"{name} was changed by backward"
+
+
+@_property(9, "aliasing", lambda spec: True)
+def aliasing(case: Case) -> None:
+    """Gradients share memory with nothing, and results only with inputs where that is declared."""
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    found = _pull(leaves, outputs, gs)
+    for k, y in enumerate(outputs):
+        for key, x in case.sample.arrays.items():
+            shares = not case.spec.views and np.shares_memory(y.array, x)
+            assert not shares, f"result {k} shares memory with {case.spec.argument(key)!r}: declare views=True"
+    others = [("g", g) for g in gs] + [("a result", y.array) for y in outputs]
+    others += [(f"the argument {case.spec.argument(key)!r}", x) for key, x in case.sample.arrays.items()]
+    for key, g in found.items():
+        for name, other in others:
+            assert not np.shares_memory(g, other), f"the gradient of {case.spec.argument(key)!r} shares memory with {name}"
+        others.append((f"the gradient of {case.spec.argument(key)!r}", g))
+
+
+@_property(10, "shared")
+def shared(case: Case) -> None:
+    """f(x, x) has the sum of the gradients of f(x, y) at y = x."""
+    keys = case.keys
+    for first, second in zip(keys, keys[1:], strict=False):
+        x, y = case.sample.floats[first], case.sample.floats[second]
+        if x.shape != y.shape:
+            if not case.spec.broadcasts:
+                continue
+        sample = case.sample.replace({second: x.copy()})
+        leaves, outputs = case.run(sample)
+        gs = case.cotangents(outputs)
+        apart = _pull(leaves, outputs, gs)
+        _, tensors = sample.leaves()
+        tensors[second] = tensors[first]
+        default_generator.manual_seed(case.seed)
+        again = _floats(sample.call(case.spec.op, tensors))
+        together = _pull({first: tensors[first]}, again, gs)[first]
+        level = max(np.abs(apart[first]).max(initial=0.0), np.abs(apart[second]).max(initial=0.0))
+        case.close("gradient of both", together, apart[first] + apart[second], level)
+
+
+@_property(11, "identities", lambda spec: bool(spec.identities))
+def identities(case: Case) -> None:
+    """Other ways to compute the same have the same values and gradients."""
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    expected = _pull(leaves, outputs, gs)
+    for other in case.spec.identities:
+        values, found = case.gradients(gs, op=other)
+        what = getattr(other, "__name__", "identity")
+        for a, b in zip(values, outputs, strict=True):
+            case.close(f"{what}: the value", a, b.array, level=1.0, loose=4)
+        level = max((float(np.abs(g).max(initial=0.0)) for g in expected.values()), default=0.0)
+        for key, g in expected.items():
+            case.close(f"{what}: gradient of {case.spec.argument(key)!r}", found[key], g, level, loose=4)
+
+
+@_property(12, "repeat", lambda spec: True)
+def repeat(case: Case) -> None:
+    """Twice the same call gives the same bytes, forward and backward."""
+    leaves, outputs = case.run()
+    gs = case.cotangents(outputs)
+    first = _pull(leaves, outputs, gs)
+    values, second = case.gradients(gs)
+    for a, b in zip(values, outputs, strict=True):
+        assert a.tobytes() == b.array.tobytes(), "two calls gave different values"
+    for key, g in first.items():
+        assert g.tobytes() == second[key].tobytes(), f"two calls gave different gradients of {case.spec.argument(key)!r}"
+
+
+@_property(13, "slopes")
+def slopes(case: Case) -> None:
+    """Along random directions the gradients are the slopes of the values."""
+    _gradcheck(case, case.sample, directions=3)
+
+
+@_property(13, "kinks", lambda spec: spec.kinks is not None, "kinks")
+def kinks(case: Case) -> None:
+    """On kinks and ties the gradient is one that lies between the slopes to the two sides."""
+    _gradcheck(case, case.sample, directions=6)
+
+
+@_property(14, "jacobian")
+def jacobian(case: Case) -> None:
+    """On tiny shapes, every entry of the Jacobian is the slope of the values."""
+    sizes = [case.sample.floats[key].size for key in case.keys]
+    if sum(sizes) + sum(y.array.size for y in case.run()[1]) <= SMALL:
+        _gradcheck(case, case.sample, full=True)
+
+
+@_property(15, "second", lambda spec: spec.differentiable and spec.order > 1)
+def second(case: Case) -> None:
+    """The gradients of the gradients are the slopes of the gradients; recorded and computed gradients agree."""
+    _gradcheck(case, case.sample, directions=2, order=2)
+
+
+@_property(16, "scales", lambda spec: spec.differentiable and bool(spec.scales))
+def scales(case: Case) -> None:
+    """Tiny and huge inputs have right gradients too."""
+    for factor in case.spec.scales:
+        if case.eps < 1e-10 or 1e-4 <= factor <= 1e4:
+            sample = case.sample.replace({key: case.sample.floats[key] * factor for key in case.keys})
+            _gradcheck(case, sample, directions=2)
+
+
+def _gradcheck(case: Case, sample: Sample, **options: Any) -> None:
+    keys = case.keys
+
+    def function(*leaves: Any) -> Any:
+        default_generator.manual_seed(case.seed)
+        others = {key: Tensor(x) for key, x in sample.arrays.items() if key not in keys}
+        return _floats(sample.call(case.spec.op, others | dict(zip(keys, leaves, strict=True))))
+
+    inputs = [sample.arrays[key] for key in keys]
+    if keys and all(np.isfinite(x).all() for x in inputs) and _floats(sample.call(case.spec.op)):
+        function.names = [case.spec.argument(key) for key in keys]  # type: ignore[attr-defined]
+        gradcheck(function, *inputs, seed=case.seed, **options).assert_ok_or_hidden()
+
+
+@_property(17, "edges", lambda spec: bool(spec.edges), "edges")
+def edges(case: Case) -> None:
+    """Empty, 0-d and size-1 arrays work, and their gradients have the right shapes, dtypes and numbers."""
+    for sample in case.spec.edges:
+        for dtype in (np.float64, np.float32):
+            edge = Case(case.spec, sample, case.seed, dtype)
+            for name in ("forward", "shape", "linear", "layout", "unchanged"):
+                if PROPERTIES[name].applies(case.spec):
+                    _with_sample(PROPERTIES[name], edge)
+
+
+@_property(18, "errors", lambda spec: bool(spec.errors), "errors")
+def errors(case: Case) -> None:
+    """Calls that cannot be right are refused, with the declared error and message."""
+    for wrong in case.spec.errors:
+        _, tensors = wrong.sample.leaves()
+        for new in ({}, tensors):
+            try:
+                wrong.sample.call(case.spec.op, new)
+            except wrong.error as error:
+                assert re.search(wrong.match, str(error)), f"{wrong.sample}: the message is {error}, expected {wrong.match}"
+            else:
+                raise AssertionError(f"{wrong.sample}: no {wrong.error.__name__} was raised")
+
+
+@_property(19, "float32")
+def float32(case: Case) -> None:
+    """float32 gives float32, and what float64 gives, up to its own rounding."""
+    single = case.sample.astype(np.float32)
+    double = single.astype(np.float64)
+    outputs = case.run(double)[1]
+    gs = [g.astype(np.float32) for g in case.cotangents(outputs)]
+    values, gradients = case.gradients([g.astype(np.float64) for g in gs], double)
+    found, found_gradients = case.gradients(gs, single)
+    level = max((float(np.abs(x[np.isfinite(x)]).max(initial=0.0)) for x in single.floats.values()), default=0.0)
+    close = Case(case.spec, single, case.seed, np.float32)
+    for a, b in zip(found, values, strict=True):
+        assert a.dtype == np.float32, f"the result is {a.dtype}"
+        close.close("the value", a, b, level, case.spec.single)
+    for key, g in found_gradients.items():
+        name = case.spec.argument(key)
+        assert g.dtype == np.float32, f"the gradient of {name!r} is {g.dtype}"
+        close.close(f"gradient of {name!r}", g, gradients[key], level, case.spec.single)
+
+
+@_property(20, "stateful")
+def stateful(case: Case) -> None:
+    """Backward adds to .grad, again if it is retained; afterwards the graph is gone, and data may change."""
+    leaves, outputs = case.run()
+    live = [y for y in outputs if y.tracked]
+    if not live or not leaves:
+        return
+    gs = case.cotangents(live)
+    expected = _pull(leaves, live, gs)
+    used = {key for key, x in leaves.items() if id(x) in {id(leaf) for y in live for leaf in autograd.leaves(y)}}
+    autograd.backward(live, gs, retain_graph=True)
+    once = {key: leaves[key].grad.array.copy() for key in used}  # type: ignore[union-attr]
+    case.all_close("backward", once, {key: expected[key] for key in used})
+    autograd.backward(live, gs)
+    twice = {key: leaves[key].grad.array for key in used}  # type: ignore[union-attr]
+    case.all_close("a second backward", twice, {key: 2 * once[key] for key in used})
+    try:
+        autograd.backward(live, gs)
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("a backward through a graph that is gone raised nothing")
+    for key, x in leaves.items():
+        assert x.array.flags.writeable, f"the argument {case.spec.argument(key)!r} is still locked after backward"
+    with no_grad():
+        assert not any(y.tracked for y in case.run()[1]), "recorded under no_grad"
+
+
+# ---- running them ------------------------------------------------------------------------------------------
+
+
+def properties_of(op: Any) -> list[Property]:
+    """The properties that can be asked of an op, of its name, or of its spec."""
+    spec = spec_of(op)
+    return [p for p in PROPERTIES.values() if p.applies(spec)]
+
+
+def _with_sample(prop: Property, case: Case) -> None:
+    state, recording = default_generator.get_state(), is_grad_enabled()
+    try:
+        with np.errstate(all="ignore"):
+            prop.check(case)
+    finally:
+        default_generator.set_state(state)
+        assert is_grad_enabled() == recording, "recording was left switched"
+
+
+def run_property(
+    spec: OpSpec, prop: Property, examples: int | None = None, fast: bool = False, blob: str | None = None
+) -> None:
+    """Try to refute one property of one op; AssertionError with the smallest counterexample that was found.
+
+    examples: how many (default: a tenth of the Hypothesis profile's). fast: with the fast kernels, in float32.
+    blob: only the example that an earlier failure printed.
+    """
+    setting = kernels.get_kernels()
+    kernels.set_kernels("fast" if fast else "reference" if spec.fast else setting)
+    dtype = np.float32 if fast else np.float64
+    try:
+        if prop.source in ("edges", "errors"):
+            _with_sample(prop, Case(spec, Sample(()), 0, dtype))
+        else:
+            _search(spec, prop, examples, dtype, fast, blob)
+    finally:
+        kernels.set_kernels(setting)
+
+
+def _search(spec: OpSpec, prop: Property, examples: int | None, dtype: Any, fast: bool, blob: str | None) -> None:
+    count = max(hypothesis.settings().max_examples // 10, 3) if examples is None else examples
+    last: list[Sample] = []
+
+    @hypothesis.settings(
+        max_examples=count, deadline=None, database=None, print_blob=True, report_multiple_bugs=False,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    @hypothesis.given(getattr(spec, prop.source), seeds())
+    def check(drawn: Any, seed: int) -> None:
+        sample = as_sample(drawn)
+        last[:] = [sample]
+        _with_sample(prop, Case(spec, sample, seed, dtype))
+
+    if blob is not None:
+        check = hypothesis.reproduce_failure(hypothesis.__version__, blob.encode())(check)
+    try:
+        check()
+    except hypothesis.errors.DidNotReproduce:
+        raise
+    except Exception as error:
+        found = re.search(r"reproduce_failure\('[^']*', b'([^']*)'\)", "\n".join(getattr(error, "__notes__", [])))
+        line = f"python -m tinygrad_cnn.testing {spec.name} {prop.name}{' --fast' if fast else ''}"
+        line += f" --example {found[1]}" if found else ""
+        raise AssertionError(
+            f"{spec.name}: {prop.name}: {prop.sentence}\n  {type(error).__name__}: {error}\n"
+            f"  smallest case: {spec.name}{last[0]}\n  reproduce: {line}"
+        ) from error
