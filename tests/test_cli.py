@@ -183,7 +183,7 @@ def test_a_run_is_resumed_with_the_same_result(shell: Shell, idx: Path, tmp_path
 
 def stop_after(batches: int) -> None:
     """Press Ctrl-C once, at the end of a batch of the next training."""
-    from tinygrad_cnn.train.job import ProgressBar
+    from tinygrad_cnn.train import ProgressBar
 
     original = ProgressBar.on_batch_end
 

@@ -92,6 +92,20 @@ def test_calls_of_one_module_are_told_apart(net: Net) -> None:
     assert {node.call for node in g.ops if node.path == "blocks.0.norm"} == {0}
 
 
+def test_a_layer_of_several_like_ops_is_one_call() -> None:
+    g = graph.capture(nn.Sequential(nn.Upsample(scale_factor=2)), tg.zeros(1, 2, 4, 4))
+    assert len(g.ops) == 2
+    assert {node.call for node in g.ops} == {0}
+    assert len(fold_layers(g).ops) == 1
+
+
+def test_indices_are_shown_as_they_are_written() -> None:
+    embedding = nn.Embedding(20, 8)
+    g = graph.capture(lambda words: embedding(words)[:, 1:3, None], tg.tensor([[1, 2, 3]]))
+    assert "20->8, 160 params" in str(g)
+    assert "[:, 1:3, None]" in str(g)
+
+
 def test_shared_weights_are_one_parameter() -> None:
     class Siamese(nn.Module):
         def __init__(self) -> None:
@@ -243,6 +257,8 @@ def test_json_holds_everything(net: Net) -> None:
         (nn.LeakyReLU(0.2), (3,), "negative_slope=0.2"),
         (nn.Dropout(0.25), (3,), "Dropout p=0.25"),
         (nn.Linear(5, 7), (2, 5), "5->7"),
+        (nn.LayerNorm((4, 8)), (2, 4, 8), "LayerNorm (4, 8)<"),
+        (nn.Upsample(scale_factor=2), (1, 2, 4, 4), ">Upsample"),
     ],
 )
 def test_layers_are_described_in_few_words(layer: nn.Module, shape: tuple[int, ...], words: str) -> None:

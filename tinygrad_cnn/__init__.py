@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_cnn import autograd, creation, dtypes, func, kernels, linalg, nn, ops, optim, random, serialization
 from tinygrad_cnn.autograd import (
     Node,
+    broadcast_to,
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -38,7 +39,17 @@ from tinygrad_cnn.dtypes import (
     short,
     uint8,
 )
-from tinygrad_cnn.ops import *
+from tinygrad_cnn.kernels.threads import get_num_threads, set_num_threads
+from tinygrad_cnn.ops.activation import *
+from tinygrad_cnn.ops.conv import *
+from tinygrad_cnn.ops.elementwise import *
+from tinygrad_cnn.ops.index import *
+from tinygrad_cnn.ops.linear import *
+from tinygrad_cnn.ops.loss import *
+from tinygrad_cnn.ops.norm import *
+from tinygrad_cnn.ops.pool import *
+from tinygrad_cnn.ops.reduce import *
+from tinygrad_cnn.ops.shape import *
 from tinygrad_cnn.random import *
 from tinygrad_cnn.serialization import *
 from tinygrad_cnn.tensor import Tensor, device
@@ -51,19 +62,22 @@ __version__ = "0.1.0"
 _LAZY = ("data", "graph", "plot", "testing", "train")
 
 __all__ = [
-    "Node", "Tensor", "autograd", "bool", "data", "device", "double", "enable_grad", "float", "float16", "float32",
-    "float64", "func", "graph", "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
-    "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad", "ops", "optim", "plot", "random",
-    "result_type", "set_grad_enabled", "short", "testing", "train", "uint8",
+    "Node", "Tensor", "autograd", "bool", "broadcast_to", "data", "device", "double", "enable_grad", "float", "float16",
+    "float32", "float64", "func", "get_num_threads", "graph", "half", "inference_mode", "int", "int16", "int32",
+    "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad",
+    "ops", "optim", "plot", "random", "result_type", "set_grad_enabled", "set_num_threads", "short", "testing",
+    "train", "uint8",
 ]  # fmt: skip
 __all__ += creation.__all__
-__all__ += ops.__all__
+__all__ += [name for name in ops.__all__ if name not in ("broadcast_to", "cast", "sum_to")]
 __all__ += random.__all__
 __all__ += serialization.__all__
 __all__.sort()
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return importlib.import_module(f"tinygrad_cnn.{name}")
-    raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker sees the imports above
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return importlib.import_module(f"tinygrad_cnn.{name}")
+        raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")

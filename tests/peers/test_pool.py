@@ -191,5 +191,5 @@ def test_errors(name, shape, kwargs, message):
 
 
 def test_integers_are_refused():
-    with pytest.raises(TypeError, match="max_pool2d: x is int64, expected a floating point dtype"):
-        pool.max_pool2d(np.zeros((1, 1, 4, 4), np.int64), 2)
+    with pytest.raises(TypeError, match="avg_pool2d: x is int64, expected a floating point dtype"):
+        pool.avg_pool2d(np.zeros((1, 1, 4, 4), np.int64), 2)

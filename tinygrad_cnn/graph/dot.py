@@ -18,7 +18,7 @@ import graphviz
 
 from tinygrad_cnn.graph.fold import fold_layers
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
-from tinygrad_cnn.graph.labels import count, describe, printable, shape_text
+from tinygrad_cnn.graph.labels import count, describe, first_argument, printable, shape_text
 from tinygrad_cnn.graph.style import THEMES, Theme
 
 __all__ = ["to_dot"]
@@ -200,7 +200,7 @@ class _Drawing:
         info = self.graph.modules.get(node.path)
         if info is None:
             return f"{node.name} {words or inside}".strip()
-        return f"{info.kind} {words or info.extra.partition(',')[0] or inside}".strip()
+        return f"{info.kind} {words or first_argument(info.extra) or inside}".strip()
 
     def _tooltip(self, node: GraphNode) -> str:
         params = ", ".join(f"{name}={value}" for name, value in node.params.items())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["count", "describe", "printable", "shape_text"]
+__all__ = ["count", "describe", "first_argument", "printable", "shape_text"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -29,6 +30,11 @@ def count(n: int) -> str:
     return f"{n:,} param" + ("" if n == 1 else "s")
 
 
+def first_argument(extra: str) -> str:
+    """The first of the arguments that a module's repr shows: `(8, 8)` of `(8, 8), eps=1e-05`."""
+    return re.split(r", (?![^(]*\))", extra)[0]
+
+
 def describe(graph: Graph, node: GraphNode) -> str:
     """What an op does in few words: `1->6 k3 s1 p0`, or the parameters that are not at their defaults."""
     weights = {edge.argument: graph[edge.source].shape for edge in graph.into(node)}
@@ -44,6 +50,11 @@ def describe(graph: Graph, node: GraphNode) -> str:
         words += [f"{name[0]}{_each(params[name])}" for name in ("stride", "padding") if name in params]
         words += [f"d{_each(params['dilation'])}"] if _each(params.get("dilation", 1)) != "1" else []
         words += [f"groups {groups}"] if groups != 1 else []
+    elif node.name == "embedding" and weight:
+        words = [f"{weight[0]}->{weight[1]}"]
+    elif node.name == "getitem" and "index" in params:
+        index = params["index"]
+        words = [f"[{', '.join(map(str, index)) if isinstance(index, tuple) else index}]"]
     elif node.name == "linear" and len(weight) == 2:
         words = [f"{weight[1]}->{weight[0]}"]
     elif "pool" in node.name and "kernel_size" in params:

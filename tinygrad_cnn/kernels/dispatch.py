@@ -104,7 +104,7 @@ def _load(name: str) -> Any:
 def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv`, by the fastest kernel for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(len(x), x.shape[1], w.shape, groups, out, x, w, b)
+    fast = _fast_conv(x.shape, w.shape, (len(x), len(w), *out), groups, x, w, b)
     if fast is None:
         return reference.conv(x, w, b, stride, padding, dilation, groups)
     if _winograd_suits(fast, x, w, stride, dilation, groups):
@@ -119,7 +119,7 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input`, by the fastest kernel for these shapes."""
-    fast = _fast_conv(shape[0], shape[1], w.shape, groups, g.shape[2:], g, w)
+    fast = _fast_conv(shape, w.shape, g.shape, groups, g, w)
     # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
     if fast is None or not _finite(w):
         return reference.conv_input(g, w, shape, stride, padding, dilation, groups)
@@ -146,7 +146,7 @@ def conv_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(len(x), x.shape[1], w.shape, groups, out, x, w, g)
+    fast = _fast_conv(x.shape, w.shape, g.shape, groups, x, w, g)
     if (needs[0] or needs[1]) and g.shape[2:] == out and _winograd_suits(fast, x, w, stride, dilation, groups):
         found = _module("winograd").conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
         if found is not None:
@@ -165,7 +165,7 @@ def _conv_weight(
     out = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
     dw = None
     if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
-        fast = _fast_conv(len(x), x.shape[1], shape, groups, g.shape[2:], x, g)
+        fast = _fast_conv(x.shape, shape, g.shape, groups, x, g)
         if fast is not None and x.ndim == 3:
             geometry = (1, *stride), (0, *padding), (1, *dilation), groups
             dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
@@ -178,11 +178,11 @@ def _conv_weight(
     return dw, db
 
 
-def _fast_conv(n: int, channels: int, w: Ints, groups: int, out: Ints, *arrays: Array | None) -> Any:
+def _fast_conv(x: Ints, w: Ints, y: Ints, groups: int, *arrays: Array | None) -> Any:
     """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
-    if len(out) > 2 or min(out) < 1 or w[0] % groups or channels != w[1] * groups:
+    if len(x) > 4 or min(y) < 1 or w[0] % groups or x[1] != w[1] * groups or y[:2] != (x[0], w[0]):
         return None
-    return _fast("direct", n * math.prod(out) * math.prod(w), SMALL_CONV, *arrays)
+    return _fast("direct", x[0] * math.prod(y[2:]) * math.prod(w), SMALL_CONV, *arrays)
 
 
 def _winograd_suits(fast: Any, x: Array, w: Array, stride: Ints, dilation: Ints, groups: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, Variable, broadcast_to, op
-from tinygrad_cnn.ops.elementwise import array_of, where
+from tinygrad_cnn.ops.elementwise import array_of, times, where
 
 __all__ = [
     "argsort",

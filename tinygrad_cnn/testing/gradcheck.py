@@ -90,13 +90,19 @@ class GradcheckResult:
 
 
 def gradcheck(
-    fn: Callable[..., Any], *inputs: Any, order: int = 1, directions: int = 8, seed: int = 0, full: bool = False
+    fn: Callable[..., Any],
+    *inputs: Any,
+    order: int = 1,
+    directions: int = 8,
+    seed: int = 0,
+    full: bool = False,
+    names: Sequence[str] | None = None,
 ) -> GradcheckResult:
     """Check the gradients of `fn(*inputs)` with respect to every float Tensor or array among the inputs.
 
     fn returns a Tensor or several. order: 2 also checks the gradient of the gradient, by `create_graph`. directions:
     how many random directions, for each input and for all together. full: every entry of the Jacobian instead (small
-    sizes). Use float64: the tolerances follow from the dtype, and float32 sees little. The package's random stream
+    sizes). names: what the report calls the inputs. Use float64: the tolerances follow from the dtype, and float32 sees little. The package's random stream
     is replayed at each call of fn, so dropout is deterministic here; afterwards it is where it was.
 
     The verdict is "ok"; "kink": valid, and the inputs lie on a kink or a tie, where the slopes to the two sides
@@ -116,15 +122,15 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     try:
         with enable_grad(), np.errstate(all="ignore"):
-            return _check_orders(fn, list(inputs), order, directions, rng, full, stream)
+            called = _names(fn, len(inputs)) if names is None else list(names)
+            return _check_orders(fn, list(inputs), called, order, directions, rng, full, stream)
     finally:
         default_generator.set_state(stream)
 
 
 def _check_orders(
-    fn: Any, inputs: list[Any], order: int, directions: int, rng: Any, full: bool, stream: Any
+    fn: Any, inputs: list[Any], names: list[str], order: int, directions: int, rng: Any, full: bool, stream: Any
 ) -> GradcheckResult:
-    names = _names(fn, len(inputs))
     found: GradcheckResult | None = None
     for n in range(1, order + 1):
         point = _Point(fn, inputs, names, stream)

@@ -6,6 +6,19 @@ from tinygrad_cnn.train.evaluate import Score, evaluate, predict
 from tinygrad_cnn.train.history import History
 from tinygrad_cnn.train.loop import Callback, Trainer, fit
 from tinygrad_cnn.train.models import build
+from tinygrad_cnn.train.progress import ProgressBar
 from tinygrad_cnn.train.run import Checkpoint, Run
 
-__all__ = ["Callback", "Checkpoint", "History", "Run", "Score", "Trainer", "build", "evaluate", "fit", "predict"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "History",
+    "ProgressBar",
+    "Run",
+    "Score",
+    "Trainer",
+    "build",
+    "evaluate",
+    "fit",
+    "predict",
+]

@@ -31,11 +31,7 @@ CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safe
 
 
 class Run:
-    """A folder with one training in it.
-
-    >>> run = Run.open("runs/lenet-1")  # doctest: +SKIP
-    >>> model = run.load_model()  # doctest: +SKIP
-    """
+    """A folder with one training in it: `Run.open("runs/lenet-1").load_model()` is the model that it learnt."""
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
@@ -187,7 +183,7 @@ def _line(error: BaseException) -> str:
 
 
 class Checkpoint(Callback):
-    """Save the run after each epoch, and when the training ends."""
+    """Save the run after each epoch, and when the training stops in the middle of one."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -196,4 +192,5 @@ class Checkpoint(Callback):
         self.run.save(trainer)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        self.run.save(trainer)
+        if not trainer.done:
+            self.run.save(trainer)

@@ -1,0 +1,59 @@
+"""A user's program as a type checker sees it: read by mypy in the checks, and run as a test."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn, optim
+from tinygrad_cnn.autograd import Array, op
+from tinygrad_cnn.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.fc = nn.Linear(6 * 13 * 13, 10)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        x = F.max_pool2d(F.relu(self.conv(x)), 2)
+        out: tg.Tensor = self.fc(x.flatten(1))
+        return out
+
+
+@op
+def cube(x: Array) -> Any:
+    """x³."""
+    return x * x * x
+
+
+@cube.vjp("x")
+def cube_grad(g: Array, x: Array) -> Array:
+    return g * 3 * x * x
+
+
+def main() -> None:
+    net = Net()
+    optimizer = optim.Adam(net.parameters(), lr=1e-3)
+    x = tg.randn(4, 1, 28, 28)
+    loss = F.cross_entropy(net(x), tg.randint(10, (4,)))
+    loss.backward()
+    optimizer.step()
+    assert_type(x.sum(1), tg.Tensor)
+    assert_type(tg.exp(x), tg.Tensor)
+    assert_type(x + 1, tg.Tensor)
+    assert_type(2 - x, tg.Tensor)
+    assert_type(x > 0, tg.Tensor)
+    assert_type(x @ tg.ones(28, 3), tg.Tensor)
+    assert_type(F.softmax(x, dim=1), tg.Tensor)
+    assert_type(cube(x), tg.Tensor)
+    x.exp(3)  # type: ignore[call-arg]
+    tg.sum(x, axis=1)  # type: ignore[call-arg]
+
+
+def test_it_runs_up_to_the_call_that_a_type_checker_refuses() -> None:
+    with pytest.raises(TypeError, match="exp: 2 arguments, expected at most 1"):
+        main()

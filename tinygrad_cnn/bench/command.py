@@ -1,0 +1,40 @@
+"""The command `tinygrad-cnn bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["bench"]
+
+
+def bench(
+    against: Annotated[
+        str | None, typer.Option(help="torch, or torch-reuse (PyTorch with malloc told to keep its memory).")
+    ] = None,
+    workload: Annotated[list[str] | None, typer.Option(help="A workload; repeatable. [default: all]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads, on both sides.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, in which the sides take turns.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long a round lasts, on each side.")] = 1.0,
+    quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+) -> None:
+    """Time whole training steps, alone or in turn with PyTorch; ratios above 1 say that we are ahead.
+
+    Example: tinygrad-cnn bench --against torch --threads 2 --workload lenet_b64
+    """
+    from rich.console import Console
+
+    from tinygrad_cnn.bench import run
+
+    console = Console()
+    with console.status("starting") as status:
+        report = run(
+            workload or None, against, threads, 1 if quick else rounds, 0.0 if quick else seconds, status.update
+        )
+    console.print(report.table())
+    if json_file is not None:
+        report.save(json_file)
+        console.print(f"written: {json_file}", highlight=False)

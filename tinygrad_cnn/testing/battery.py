@@ -1,0 +1,129 @@
+"""Running the battery: one property of one op at a time, from a call, from pytest, or from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import numpy as np
+
+from tinygrad_cnn import kernels
+from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property
+from tinygrad_cnn.testing.sample import Sample, as_sample
+from tinygrad_cnn.testing.spec import OpSpec, registered, spec_of
+from tinygrad_cnn.testing.strategies import seeds
+
+__all__ = ["Check", "check_op", "checks", "gradient_properties"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property to be asked of one op, with its usual kernels or with the fast ones."""
+
+    spec: OpSpec
+    prop: Property
+    fast: bool = False
+
+    def run(self, examples: int | None = None, example: str | None = None) -> None:
+        """Try to refute it; AssertionError with the smallest counterexample that was found.
+
+        examples: how many to try (default: a tenth of the Hypothesis profile's). example: only the one that an
+        earlier failure printed. Ops with fast kernels are tested with the reference kernels in float64, and with
+        the fast ones in float32.
+        """
+        before = kernels.get_kernels()
+        if self.spec.fast:
+            kernels.set_kernels("fast" if self.fast else "reference")
+        try:
+            if self.prop.source in ("edges", "errors"):
+                self.prop.run(Case(self.spec, Sample(()), 0))
+            else:
+                self._search(examples, example)
+        finally:
+            kernels.set_kernels(before)
+
+    def _search(self, examples: int | None, example: str | None) -> None:
+        count = max(hypothesis.settings().max_examples // 10, 3) if examples is None else examples
+        last: list[Sample] = []
+
+        @hypothesis.settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            report_multiple_bugs=False,
+            phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(getattr(self.spec, self.prop.source), seeds())
+        def attempt(drawn: Any, seed: int) -> None:
+            last[:] = [as_sample(drawn)]
+            self.prop.run(Case(self.spec, last[0], seed, np.float32 if self.fast else np.float64))
+
+        if example is not None:
+            attempt = hypothesis.reproduce_failure(hypothesis.__version__, example.encode())(attempt)
+        try:
+            attempt()
+        except hypothesis.errors.DidNotReproduce:
+            raise
+        except Exception as error:
+            raise AssertionError(self._report(error, last)) from error
+
+    def _report(self, error: Exception, last: list[Sample]) -> str:
+        """What failed, for which smallest call, and the one line that runs it again."""
+        blob = re.search(r"reproduce_failure\('[^']*', b'([^']*)'\)", "\n".join(getattr(error, "__notes__", [])))
+        line = f"python -m tinygrad_cnn.testing {self.spec.name} {self.prop.name}" + (" --fast" if self.fast else "")
+        line += f" --example {blob[1]}" if blob else ""
+        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        return (
+            f"{self} does not hold: {self.prop.sentence}\n  {kind}{error}\n"
+            f"  smallest case: {self.spec.name}{last[0] if last else ''}\n  reproduce: {line}"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.spec.name}-{self.prop.name}" + ("-fast" if self.fast else "")
+
+
+def checks(op: Any) -> list[Check]:
+    """Everything that the battery asks of an op, of its name, or of its spec."""
+    spec = spec_of(op)
+    asked = [prop for prop in PROPERTIES.values() if prop.applies(spec)]
+    once = [Check(spec, prop) for prop in asked]
+    return once + [Check(spec, prop, True) for prop in asked if spec.fast and prop.source in ("inputs", "kinks")]
+
+
+def check_op(op: Any, *properties: str, examples: int | None = None) -> None:
+    """Run the battery (or the named properties of it) over one op, by its name; AssertionError at the first failure.
+
+    >>> check_op("exp", "shape", "slopes", examples=5)
+    """
+    if unknown := set(properties) - set(PROPERTIES):
+        raise ValueError(f"check_op: {sorted(unknown)} are no properties, those are {list(PROPERTIES)}")
+    for check in checks(op):
+        if not properties or check.prop.name in properties:
+            check.run(examples)
+
+
+def gradient_properties(*ops: Any) -> Callable[[Callable[[], Any]], Callable[..., Any]]:
+    """Turn a function into the whole battery as pytest tests: for these ops (names, ops, specs), or all registered.
+
+    The function's own body runs before each of them.
+    """
+    import pytest
+
+    specs = [spec_of(op) for op in ops] or list(registered().values())
+    every = [check for spec in specs for check in checks(spec)]
+
+    def decorate(function: Callable[[], Any]) -> Callable[..., Any]:
+        @pytest.mark.parametrize("gradient_property", every, ids=str)
+        def test(gradient_property: Check) -> None:
+            function()
+            gradient_property.run()
+
+        test.__name__, test.__doc__, test.__module__ = function.__name__, function.__doc__, function.__module__
+        return test
+
+    return decorate

@@ -1,0 +1,47 @@
+"""Progress for people who watch: a bar, and a line for each epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tinygrad_cnn.train.loop import Callback, Trainer
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar(Callback):
+    """A bar over all batches, on stderr, and a line for each epoch, on stdout."""
+
+    bar: Any = None
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(
+            total=trainer.total_steps,
+            initial=trainer.step,
+            unit="batch",
+            mininterval=0.1 if sys.stderr.isatty() else 5.0,
+            dynamic_ncols=True,
+        )
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        self.bar.update()
+        if trainer.step % 10 == 0:
+            self.bar.set_postfix(loss=f"{trainer.history.steps['loss'][-1]:.3f}", refresh=False)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        row = trainer.history.last
+        line = f"epoch {row['epoch']:2d}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}"
+        if row["test_accuracy"] is not None:
+            line += f"  test loss {row['test_loss']:.4f}  test accuracy {row['test_accuracy']:.4f}"
+        self.bar.write(line)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, so that what is printed next stands on its own."""
+        if self.bar is not None:
+            self.bar.close()
