@@ -176,6 +176,9 @@ def test_a_run_is_resumed_with_the_same_result(shell: Shell, idx: Path, tmp_path
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert "is complete after 3 epochs" in shell.bad("train", "--resume", "part")
+    (tmp_path / "part" / "report.html").unlink()  # as if Ctrl-C had come while the pictures were drawn
+    assert shell.good("train", "--resume", "part").splitlines()[-1] == out.splitlines()[-1]
+    assert (tmp_path / "part" / "report.html").exists()
     out = shell.good("train", "--resume", "part", "--epochs", "4")
     assert "epoch  4" in out
     assert json.loads((tmp_path / "part/config.json").read_text())["epochs"] == 4

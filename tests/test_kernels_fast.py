@@ -581,3 +581,45 @@ def test_the_guard_kills_who_reads_outside() -> None:
         filled = textwrap.dedent(code).format(folder=folder, at_end=at_end, offset=offset)
         result = subprocess.run([sys.executable, "-c", filled], capture_output=True, text=True, check=False)
         assert ("alive" in result.stdout) == alive
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("nd", [1, 2, 3])
+def test_the_reference_in_parts_is_the_reference(nd: int) -> None:
+    kernels.set_kernels("auto")
+    x, w = (random(*s, *[5] * nd).astype(np.float64) for s in ((7, 4), (6, 4)))
+    x, w, geometry = x, w[(..., *[slice(0, 3)] * nd)], ((1,) * nd, (1,) * nd, (1,) * nd, 1)
+    y = kernels.conv(x, w, None, *geometry)
+    np.testing.assert_allclose(y, reference.conv(x, w, None, *geometry))
+    for ours, exact in zip(
+        kernels.conv_backward(y, x, w, *geometry, needs=(True, True, True)),
+        reference.conv_backward(y, x, w, *geometry, needs=(True, True, True)),
+        strict=True,
+    ):
+        assert ours is not None
+        assert exact is not None
+        np.testing.assert_allclose(ours, exact)
+
+
+def test_reused_memory_has_no_page_faults() -> None:
+    """In a process of its own: glibc's setting is the whole process's."""
+    code = """
+        import platform, resource
+        import numpy as np
+        from tinygrad_cnn import kernels
+
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(10):
+                np.empty(1 << 22, np.uint8).fill(1)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        known = platform.libc_ver()[0] == "glibc"
+        assert kernels.reuse_memory() == known
+        faults()
+        assert faults() < 100 or not known
+        assert kernels.reuse_memory(False) == known
+        faults()
+        assert faults() > 1000 or not known
+    """
+    in_a_new_process(code)

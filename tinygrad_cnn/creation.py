@@ -197,6 +197,8 @@ def arange(
         raise ValueError(f"arange: the steps of {step} do not lead from {start} to {end}")
     if dtype is None:
         dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else np.float32
+    if dtype_of(dtype) == np.int64:  # PyTorch counts the steps of narrower integers between the ends as they are given
+        start, end, step = _ends(dtype, start, end, step)
     count = math.ceil((end - start) / step)
     start, step = _ends(dtype, start, step)
     return _finish((start + np.arange(count) * step).astype(dtype_of(dtype)), requires_grad)

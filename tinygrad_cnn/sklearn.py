@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import effective_n_jobs  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -145,6 +145,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
     def _own_stream(self, first: bool) -> Iterator[None]:
         """Inside, all random numbers come from this estimator's stream, which later calls go on with."""
         before = default_generator.get_state()
+        self._stream: dict[str, Any]
         if first:
             default_generator.manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
         else:
@@ -157,7 +158,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 
     def _begin(self) -> None:
         """Forget what was learnt: a new module and a new optimizer."""
-        vars(self).pop("n_iter_", None)
+        self.__dict__.pop("n_iter_", None)  # should the training fail, the estimator counts as not fitted
         self.module_ = self._build()
         kind, options = self._optimizer_options()
         self._optimizer = kind(self.module_.parameters(), **options)
@@ -304,9 +305,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
     def _run(self, rows: Array) -> Array:
         module = self.module_.eval()
         with no_grad():
-            return np.concatenate(
-                [module(self._inputs(rows[i : i + 256])).array for i in range(0, len(rows), 256)]
-            )
+            return np.concatenate([module(self._inputs(rows[i : i + 256])).array for i in range(0, len(rows), 256)])
 
     def _inputs(self, rows: Array) -> Tensor:
         return Tensor(rows.reshape(len(rows), *self.in_shape_))  # (N, C·H·W) -> (N, C, H, W), or rows as they are
@@ -376,15 +375,14 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         return np.dtype(self.dtype)
 
     def _check_parameters(self) -> None:
-        numbers = isinstance(self.tol, Real), isinstance(self.n_iter_no_change, Real)
         rules = {
             "model": (_is_model(self.model), "a name, or a function or class that makes a Module"),
             "batch_size": (self.batch_size == "auto" or _is_count(self.batch_size), "'auto' or an integer >= 1"),
             "max_iter": (_is_count(self.max_iter), "an integer >= 1"),
-            "tol": (self.tol is None or (numbers[0] and self.tol >= 0), "None or a number >= 0"),
-            "n_iter_no_change": (numbers[1] and self.n_iter_no_change >= 1, "a number >= 1"),
+            "tol": (self.tol is None or _is_number(self.tol, 0), "None or a number >= 0"),
+            "n_iter_no_change": (_is_number(self.n_iter_no_change, 1), "a number >= 1"),
             "validation_fraction": (
-                isinstance(self.validation_fraction, Real) and 0 < self.validation_fraction < 1,
+                _is_number(self.validation_fraction, 0) and 0 < self.validation_fraction < 1,
                 "a number between 0 and 1",
             ),
             "dtype": (self.dtype in ("auto", "float32", "float64"), "'auto', 'float32' or 'float64'"),
@@ -424,7 +422,8 @@ class CNNClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     warm_start: a second call of `fit` goes on from the first: weights, optimizer and random stream.
     dtype: "float32", "float64", or "auto": float32 for images and float32 features, otherwise float64.
     n_jobs: threads to compute with, -1 for all processors; None leaves the number as it is.
-    random_state: an int makes each `fit` the same, bit by bit; a RandomState is drawn from; None uses NumPy's global one.
+    random_state: an int makes each `fit` the same, bit by bit; a RandomState is drawn from, and None
+        stands for NumPy's global one.
     verbose: show a progress bar.
 
     Fitted: module_, classes_, n_features_in_, feature_names_in_, n_outputs_, in_shape_, n_iter_ (epochs in all),
@@ -514,7 +513,8 @@ class CNNClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
             raise ValueError(f"partial_fit: classes are {known}, expected {self.classes_} as in the first call")
         if new := set(np.unique(labels).tolist()) - set(self.classes_.tolist()):
             raise ValueError(f"{self._name}: y has the labels {sorted(new)}, expected only {self.classes_}")
-        return np.searchsorted(self.classes_, labels)
+        positions: Array = np.searchsorted(self.classes_, labels)
+        return positions
 
     def _importance(self, target: Array, weight: Array) -> Array:
         """The weight of each sample's class. Not scikit-learn's function: it misses labels like "3" in a dict."""
@@ -523,13 +523,16 @@ class CNNClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         if self.class_weight == "balanced":
             totals = np.bincount(target, weight, minlength=self.n_outputs_)
             present = np.count_nonzero(totals)
-            return totals.sum() / (present * np.where(totals > 0, totals, 1.0))[target]
+            balanced: Array = totals.sum() / (present * np.where(totals > 0, totals, 1.0))
+            return balanced[target]
         if not isinstance(self.class_weight, dict):
-            raise ValueError(f"{self._name}: class_weight is {self.class_weight!r}, expected None, 'balanced' or a dict")
+            raise ValueError(
+                f"{self._name}: class_weight is {self.class_weight!r}, expected None, 'balanced' or a dict"
+            )
         labels = self.classes_.tolist()
         if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"{self._name}: class_weight has the labels {unknown}, expected only {labels}")
-        weights = np.array([self.class_weight.get(label, 1.0) for label in labels], np.float64)
+        weights: Array = np.array([self.class_weight.get(label, 1.0) for label in labels], np.float64)
         if not (weights >= 0).all():
             raise ValueError(f"{self._name}: class_weight is {self.class_weight!r}, expected no negative weights")
         return weights[target]
@@ -621,7 +624,11 @@ def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+    return isinstance(value, Integral) and _is_number(value, 1)
+
+
+def _is_number(value: Any, least: float) -> bool:
+    return type(value) is not bool and isinstance(value, Real) and float(value) >= least
 
 
 def _is_model(value: Any) -> bool:

@@ -234,9 +234,9 @@ class Tensor(Variable):
         """The elements as nested lists of Python numbers."""
         return self.array.tolist()
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The ndarray itself, sharing memory; a tensor that requires grad must be detached first."""
-        if self.tracked:
+    def numpy(self, *, force: _Bool = False) -> np.ndarray[Any, Any]:
+        """The ndarray itself, sharing memory; a tensor that requires grad must be detached first, or `force` does it."""
+        if self.tracked and not force:
             raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
         return self.array
 

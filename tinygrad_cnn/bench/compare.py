@@ -107,10 +107,10 @@ class Report:
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE, title=f"one step; threads: {self.threads or 'default'}", title_justify="left")
-        table.add_column("workload")
+        table = Table(box=box.SIMPLE)
+        table.add_column("workload", no_wrap=True)
         for column in _columns(self.against):
-            table.add_column(column, justify="right", no_wrap=True)
+            table.add_column(column, justify="right")
         for row in self.rows:
             table.add_row(row.workload, *_cells(row))
         return table
@@ -119,7 +119,7 @@ class Report:
 def _columns(against: str | None) -> list[str]:
     if against is None:
         return ["time", "MB"]
-    return [against, OURS, "ratio (range)", "CPU ratio", f"{against} MB", "our MB", "ratio"]
+    return [against, "ours", "ratio (range)", "CPU", f"{against} MB", "ours", "ratio"]
 
 
 def _cells(row: Row) -> list[str]:

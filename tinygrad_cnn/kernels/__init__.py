@@ -25,6 +25,7 @@ from tinygrad_cnn.kernels.dispatch import (
     softmax_cross_entropy_grad,
 )
 from tinygrad_cnn.kernels.linear import linear, matmul
+from tinygrad_cnn.kernels.memory import reuse_memory
 from tinygrad_cnn.kernels.reference import max_pool_flat_indices, max_pool_gather
 from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size
 from tinygrad_cnn.kernels.threads import get_num_threads, set_num_threads
@@ -51,6 +52,7 @@ __all__ = [
     "pool_output_size",
     "relu",
     "relu_grad",
+    "reuse_memory",
     "set_kernels",
     "set_num_threads",
     "sgd_step",

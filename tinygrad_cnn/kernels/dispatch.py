@@ -15,12 +15,13 @@ import importlib
 import math
 import os
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tinygrad_cnn.kernels import reference
+from tinygrad_cnn.kernels import reference, threads
 from tinygrad_cnn.kernels.reference.loss import check_target
 from tinygrad_cnn.kernels.reference.pool import window_divisor
 from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
@@ -36,6 +37,9 @@ SMALL_ARRAY = 4096
 SMALL_CONV = 50_000
 SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
+# Here columns and BLAS are quicker.
+TINY_PLANE, MANY_CHANNELS = 36, 32
+USEFUL_TILES = 0.55  # the part of Winograd's tiles that must be outputs
 MANY_CLASSES = 256
 
 _choice: Kernels = "auto"
@@ -106,9 +110,11 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     fast = _fast_conv(x.shape, w.shape, (len(x), len(w), *out), groups, x, w, b)
     if fast is None:
-        return reference.conv(x, w, b, stride, padding, dilation, groups)
-    if _winograd_suits(fast, x, w, stride, dilation, groups):
-        y = _module("winograd").conv(_packed(x), _packed(w), b, padding)
+        geometry = (stride, padding, dilation, groups)
+        return _joined(x, w.size * math.prod(out), lambda s: reference.conv(x[s], w, b, *geometry))
+    winograd = _winograd(fast, w.shape, out, stride, dilation, groups)
+    if winograd:
+        y = winograd.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
     if x.ndim == 3:
@@ -122,7 +128,8 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     fast = _fast_conv(shape, w.shape, g.shape, groups, g, w)
     # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
     if fast is None or not _finite(w):
-        return reference.conv_input(g, w, shape, stride, padding, dilation, groups)
+        geometry, work = (stride, padding, dilation, groups), w.size * math.prod(g.shape[2:])
+        return _joined(g, work, lambda s: reference.conv_input(g[s], w, (len(g[s]), *shape[1:]), *geometry))
     if g.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv_input(_row(g), _row(w), (*shape[:2], 1, shape[2]), *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -147,8 +154,9 @@ def conv_backward(
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     fast = _fast_conv(x.shape, w.shape, g.shape, groups, x, w, g)
-    if (needs[0] or needs[1]) and g.shape[2:] == out and _winograd_suits(fast, x, w, stride, dilation, groups):
-        found = _module("winograd").conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
+    winograd = _winograd(fast, w.shape, out, stride, dilation, groups)
+    if winograd and (needs[0] or needs[1]) and g.shape[2:] == out:
+        found = winograd.conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
         if found is not None:
             return found[0], found[1], found[2] if needs[2] else None
     dx = conv_input(g, w, x.shape, stride, padding, dilation, groups) if needs[0] else None
@@ -174,7 +182,9 @@ def _conv_weight(
             dw, db = fast.conv_weight(_packed(x), _packed(g), shape, stride, padding, dilation, groups)
     # The fast kernel multiplies what lies between two rows by zero: where there is NaN or inf, look again.
     if dw is None or not _finite(dw):
-        return reference.conv_weight(x, g, shape, stride, padding, dilation, groups), None
+        geometry, work = (stride, padding, dilation, groups), math.prod(shape) * math.prod(g.shape[2:])
+        parts = _in_parts(x, work, lambda s: reference.conv_weight(x[s], g[s], shape, *geometry))
+        return sum(parts[1:], parts[0]), None
     return dw, db
 
 
@@ -182,15 +192,43 @@ def _fast_conv(x: Ints, w: Ints, y: Ints, groups: int, *arrays: Array | None) ->
     """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
     if len(x) > 4 or min(y) < 1 or w[0] % groups or x[1] != w[1] * groups or y[:2] != (x[0], w[0]):
         return None
+    if _choice == "auto" and math.prod(y[2:]) <= TINY_PLANE and w[1] >= MANY_CHANNELS:
+        return None
     return _fast("direct", x[0] * math.prod(y[2:]) * math.prod(w), SMALL_CONV, *arrays)
 
 
-def _winograd_suits(fast: Any, x: Array, w: Array, stride: Ints, dilation: Ints, groups: int) -> bool:
-    """Whether F(4x4, 3x3) is to be used where `fast`, the direct kernel, could be."""
-    if fast is None or w.shape[2:] != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1:
-        return False
-    channels = (w.shape[0], w.shape[1])
-    return min(channels) >= 16 and not any(c % 4 for c in channels) and _module("winograd") is not None
+def _winograd(fast: Any, w: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int) -> Any:
+    """The module for F(4x4, 3x3) if it beats `fast`, the direct kernel: enough channels, and few spare tiles."""
+    if fast is None or w[2:] != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1:
+        return None
+    if min(w[:2]) < 16 or w[0] % 4 or w[1] % 4:
+        return None
+    winograd = _module("winograd")
+    useful = math.prod(out) / (16 * winograd.tiles_of(out)) if winograd else 0
+    return winograd if useful >= USEFUL_TILES or _choice == "fast" else None
+
+
+def _joined(x: Array, work: int, convolve: Callable[[slice], Array]) -> Array:
+    parts = _in_parts(x, work, convolve)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _in_parts(x: Array, work: int, convolve: Callable[[slice], Array]) -> list[Array]:
+    """What the reference gives for each thread's part of the batch; `work` is multiply-adds per image.
+
+    For what the fast kernels do not do, such as float64. BLAS has one thread in each.
+    """
+    if _choice == "reference" or len(x) * work < SMALL_CONV:
+        return [convolve(slice(0, len(x)))]
+    cuts = threads.parts(len(x), len(x) * work)
+    found = [x] * len(cuts)
+
+    def job(i: int, start: int, stop: int) -> None:
+        found[i] = convolve(slice(start, stop))
+
+    with threads.one_blas_thread():
+        threads.run(job, [(i, *cut) for i, cut in enumerate(cuts)])
+    return found
 
 
 def _finite(a: Array) -> bool:
@@ -213,25 +251,40 @@ def max_pool(
     x: Array, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool = False
 ) -> tuple[Array, Array]:
     """`reference.max_pool`, by the fastest kernel for these shapes."""
+    windows = (kernel_size, stride, padding, dilation)
+    out = pool_output_size(x.shape[2:], *windows, ceil_mode)
+    if _is_2x2(x.shape, out, windows):
+        fast = _fast("pool2x2", x.size, SMALL_ARRAY, x)
+        if fast is not None:
+            return fast.max_pool(_packed(x), out)  # type: ignore[no-any-return]
     fast = _fast_pool(x, kernel_size)
     if fast is not None:
-        y, offsets = fast.max_pool(_packed(x), kernel_size, stride, padding, dilation, ceil_mode)
+        y, offsets = fast.max_pool(_packed(x), *windows, ceil_mode)
         # Beside padding the fast kernel does not know -inf from the border, so not which tap to choose either.
         if not any(padding) or not np.isneginf(y).any():
             return y, offsets
-    return reference.max_pool(x, kernel_size, stride, padding, dilation, ceil_mode)
+    return reference.max_pool(x, *windows, ceil_mode)
 
 
 def max_pool_scatter(
     g: Array, offsets: Array, shape: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints
 ) -> Array:
     """`reference.max_pool_scatter`, by the fastest kernel for these shapes."""
-    fast = _fast_pool(g, kernel_size)
-    if fast is None or offsets.dtype != np.uint8 or offsets.shape != g.shape or g.shape[:2] != shape[:2]:
-        return reference.max_pool_scatter(g, offsets, shape, kernel_size, stride, padding, dilation)
-    return fast.max_pool_scatter(  # type: ignore[no-any-return]
-        _packed(g), _packed(offsets), shape, kernel_size, stride, padding, dilation
-    )
+    windows = (kernel_size, stride, padding, dilation)
+    if offsets.dtype == np.uint8 and offsets.shape == g.shape and g.shape[:2] == shape[:2]:
+        if _is_2x2(shape, g.shape[2:], windows):
+            fast = _fast("pool2x2", g.size, SMALL_ARRAY, g)
+            if fast is not None:
+                return fast.max_pool_scatter(_packed(g), _packed(offsets), shape)  # type: ignore[no-any-return]
+        fast = _fast_pool(g, kernel_size)
+        if fast is not None:
+            return fast.max_pool_scatter(_packed(g), _packed(offsets), shape, *windows)  # type: ignore[no-any-return]
+    return reference.max_pool_scatter(g, offsets, shape, *windows)
+
+
+def _is_2x2(x: Ints, out: Ints, windows: tuple[Ints, ...]) -> bool:
+    """Windows of 2 x 2, side by side, all inside the input."""
+    return windows == ((2, 2), (2, 2), (0, 0), (1, 1)) and 2 * out[0] <= x[2] and 2 * out[1] <= x[3]
 
 
 def avg_pool(

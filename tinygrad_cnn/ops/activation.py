@@ -124,8 +124,8 @@ def prelu(input: Any, weight: Any) -> Any:
     """
     slopes = math.prod(weight.shape)
     channels = input.shape[1] if len(input.shape) > 1 else 1
-    if slopes not in (1, channels):
-        raise ValueError(f"prelu: weight has {slopes} slopes, input {input.shape} expects 1 or {channels}")
+    if slopes not in (1, channels) or len(weight.shape) > 1:
+        raise ValueError(f"prelu: weight is {weight.shape}, input {input.shape} expects (1,) or ({channels},)")
     weight = reshape(weight, () if slopes == 1 else (slopes,) + (1,) * (len(input.shape) - 2))
     return where(gt(input, 0), input, mul(weight, input))
 
@@ -138,7 +138,7 @@ def threshold(input: Array, threshold: float, value: float, inplace: bool = Fals
     >>> tg.nn.functional.threshold(tg.tensor([0.5, 2.0]), 1.0, 9.0)
     tensor([9., 2.])
     """
-    return np.where(input <= threshold, input.dtype.type(value), input)
+    return np.where(input <= threshold, np.asarray(value).astype(input.dtype), input)
 
 
 @threshold.vjp("input")

@@ -591,7 +591,8 @@ def erf(input: Array) -> Any:
     """
     from scipy import special  # on first use: it is slow to import
 
-    return special.erf(floating(input))
+    x = floating(input)
+    return np.asarray(special.erf(x)).astype(x.dtype, copy=False)  # SciPy makes float64 of float16
 
 
 @erf.vjp("input")
@@ -986,6 +987,8 @@ def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08
     >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    if rtol < 0 or atol < 0:
+        raise ValueError(f"rtol is {rtol}, atol {atol}, expected numbers of 0 or more")
     return np.isclose(input, other, rtol, atol, equal_nan)
 
 

@@ -272,6 +272,7 @@ def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Any:
     >>> tg.scatter_add(tg.zeros(3), 0, tg.tensor([1, 1, 2]), tg.tensor([1.0, 2.0, 3.0]))
     tensor([0., 3., 3.])
     """
+    _check_same_dtype(input, src)
     out = input.copy()
     positions = _positions(out.shape, dim, index)
     _add_at(out, positions, src[_corner(index.shape, src.shape)])
@@ -298,6 +299,7 @@ def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
     >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
     tensor([6., 0., 5.])
     """
+    _check_same_dtype(input, src)
     out = input.copy()
     positions = _positions(out.shape, dim, index)
     out.reshape(-1)[positions] = src[_corner(index.shape, src.shape)] if np.ndim(src) else src
@@ -337,6 +339,11 @@ def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) ->
             step = np.arange(n).reshape((-1,) + (1,) * (index.ndim - d - 1))
         positions = positions + step * math.prod(shape[d + 1 :])
     return positions
+
+
+def _check_same_dtype(input: np.ndarray[Any, Any], src: Any) -> None:
+    if isinstance(src, np.ndarray) and src.ndim and src.dtype != input.dtype:
+        raise TypeError(f"src is {src.dtype}, expected {input.dtype} as the input")
 
 
 def _check_range(index: np.ndarray[Any, Any], n: int) -> None:

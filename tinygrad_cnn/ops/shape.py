@@ -585,7 +585,9 @@ def roll(input: Array, shifts: int | Sequence[int], dims: int | Sequence[int] | 
     axes = tuple(axis_of(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims))
     if len(axes) != len(steps):
         raise ValueError(f"shifts are {steps}, dims {axes}: expected as many of each")
-    return np.roll(input, steps, axes) if input.ndim else input
+    if not input.ndim:
+        raise IndexError(f"dims is {dims}, the input has no dimensions")
+    return np.roll(input, steps, axes)
 
 
 @roll.vjp("input")

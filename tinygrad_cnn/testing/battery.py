@@ -90,7 +90,7 @@ class Check:
 def checks(op: Any) -> list[Check]:
     """Everything that the battery asks of an op, of its name, or of its spec."""
     spec = spec_of(op)
-    asked = [prop for prop in PROPERTIES.values() if prop.applies(spec)]
+    asked = [prop for prop in PROPERTIES.values() if prop.applies(spec) and prop.name not in spec.without]
     once = [Check(spec, prop) for prop in asked]
     return once + [Check(spec, prop, True) for prop in asked if spec.fast and prop.source in ("inputs", "kinks")]
 

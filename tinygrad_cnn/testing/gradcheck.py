@@ -176,7 +176,8 @@ class _Point:
         self.eps = max(float(np.finfo(d).eps) for d in dtypes)
         # From 1e-3 to 1e-6 in float64, from 0.05 to 0.002 in float32, in units of an argument's largest entry.
         self.steps = self.eps ** np.linspace(0.19166, 0.38332, 4)
-        self.scales = [float(np.abs(x).max(initial=0.0)) or 1.0 for x in self.arrays]
+        largest = [float(np.abs(x).max(initial=0.0)) for x in self.arrays]
+        self.scales = [size or max(largest) or 1.0 for size in largest]
         self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
 
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
@@ -195,7 +196,7 @@ class _Point:
     def values(self, direction: Direction, step: float) -> Floats:
         """The results, as one flat vector, a step along a direction away."""
         moved = [
-            x if v is None else (x + step * v).astype(x.dtype)
+            x if v is None else np.asarray(x + step * v, x.dtype)
             for x, v in zip(self.arrays, direction, strict=True)
         ]
         return _flat(self.run(moved)[1])
@@ -223,6 +224,8 @@ class _Point:
         if np.isnan(self.base).any():
             where = _place(self.place(int(np.isnan(self.base).argmax())))
             return GradcheckResult("ill-conditioned", None, f"the function returned NaN at output {where}")
+        if self.base.size and not self.live.any():
+            return GradcheckResult("ill-conditioned", None, "no output is finite")
         if not self.base.size or not any(x.size for x in self.arrays):
             return GradcheckResult("ok", None, "there are no entries")
         return None
@@ -360,7 +363,9 @@ class _Slopes:
         apart = loud[1:] & (gap[1:] > shrink**0.5 * gap[:-1])  # a kink lies within the step, and spoils what uses it
         grows = gap[1:] > shrink**-0.5 * gap[:-1]
         self.kink = apart[2] & ~grows[2] & ~grows[1]
-        self.jump = loud[3] & loud[2] & grows[2] & grows[1]
+        steep = np.maximum(np.abs(self.right), np.abs(self.left))
+        rises = (steep[1:] > shrink**-0.7 * steep[:-1]) & (steep[1:] > 50 * jitter[1:])
+        self.jump = rises[1] & rises[2]
         spoilt = apart | np.concatenate([apart[:1], apart[:-1]])
         errors = np.where(spoilt, np.maximum(errors, gap[1:]), errors)
         self.errors = np.concatenate([errors, gap[-1:] + jitter[-1:]])
@@ -384,8 +389,8 @@ class _Slopes:
 class _Judged:
     """One weighted sum of slopes, held against the gradient's claim.
 
-    size: how large the sum can be; level: how large the weighted values are; limit: the part of the size that the
-    bound may be; silent: the gradient says that nothing changes.
+    size: how large the slopes are, claimed: how large the gradient says they are, level: how large the values are;
+    limit: the part of the size that the bound may be.
     """
 
     analytic: float
@@ -394,9 +399,9 @@ class _Judged:
     bound: float
     step: float
     size: float
+    claimed: float
     level: float
     limit: float
-    silent: bool
 
     @property
     def excess(self) -> float:
@@ -406,9 +411,11 @@ class _Judged:
 
     @property
     def hidden(self) -> bool:
-        """The bound is so wide that the comparison proves nothing (but that there is no slope can be seen)."""
-        flat = self.bound < 1e-6 * self.level and (self.silent or self.excess > 1)
-        return self.bound > self.limit * self.size and not flat
+        """The bound is so wide that the comparison proves nothing."""
+        if self.excess > 1:
+            return self.bound > self.limit * self.size and self.bound > 1e-6 * self.level
+        flat = self.claimed == 0 and self.bound <= 1e-6 * self.level  # that there is no slope can be seen
+        return self.bound > self.limit * max(self.size, self.claimed) and not flat
 
     @property
     def wrong(self) -> bool:
@@ -431,7 +438,7 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
     step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
     level = float(np.linalg.norm(w * np.where(used, point.base, 0.0)))
     limit = max(PROVES_NOTHING, point.eps**0.15)
-    return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, level, limit, claimed == 0)
+    return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, claimed, level, limit)
 
 
 # ---- the check ---------------------------------------------------------------------------------------------
@@ -455,7 +462,7 @@ def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
             one[i] = 1 / scale[i]
             trials += [(s, one) for s in slopes]
         for s, weights in trials:
-            weights = np.where(s.jump, 0.0, weights)
+            weights = np.where(s.used & ~s.jump, weights, 0.0)
             gradient = point.pull(weights)
             judged = _judge(point, s, weights, gradient)
             if judged.wrong:
@@ -561,7 +568,7 @@ def _localise(
     worst: tuple[float, _Judged, _Slopes, int, int] | None = None
     for a, j in entries if len(entries) <= SCAN else []:
         single = _Slopes(point, point.unit(a, j), noise)
-        found = _judge(point, single, np.where(single.jump, 0.0, weights), gradient)
+        found = _judge(point, single, np.where(single.used & ~single.jump, weights, 0.0), gradient)
         if single.kink.any() or single.jump.any():
             corners.append((a, j))
         off = abs(found.analytic - min(max(found.analytic, found.low), found.high))
@@ -602,7 +609,7 @@ def _halved(
                     part[a] = v.reshape(full.shape)
         for part in parts:
             s = _Slopes(point, part, noise)
-            halves.append((_judge(point, s, np.where(s.jump, 0.0, weights), gradient), part))
+            halves.append((_judge(point, s, np.where(s.used & ~s.jump, weights, 0.0), gradient), part))
         judged, direction = max(halves, key=lambda half: half[0].excess)
 
 
@@ -642,7 +649,7 @@ def _explained(
         near = [
             [x if v is None else x + h * v for x, v in zip(off, slopes.direction, strict=True)] for h in (small, -small)
         ]
-        up, down = (_flat(point.run([x.astype(p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near)
+        up, down = (_flat(point.run([np.asarray(x, p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near)
         return float(np.where(slopes.used, weights, 0.0) @ np.where(slopes.used, (up - down) / (2 * small), 0.0))
 
     best = slope()

@@ -51,7 +51,8 @@ class Sample:
 
     def map(self, change: Callable[[Array], Any], floats_only: bool = True) -> Sample:
         """The same call with `change` applied to its float arrays (or to all its arrays)."""
-        return self.replace({key: change(x) for key, x in (self.floats if floats_only else self.arrays).items()})
+        chosen = self.floats if floats_only else self.arrays
+        return self.replace({key: np.asarray(change(x)) for key, x in chosen.items()})  # a 0-d result is no array
 
     def astype(self, dtype: Any) -> Sample:
         """The same call with its float arrays in another dtype."""

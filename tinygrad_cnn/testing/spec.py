@@ -35,7 +35,8 @@ class OpSpec:
     with empty, 0-d and size-1 arrays. errors: calls that must be refused. identities: functions of the same
     arguments, made of other ops, with the same values and gradients. scales: factors for the inputs. views: the
     result may share memory with an input. constant: float arguments that no gradient is asked of. single: how many
-    times the usual float32 error is right. order: up to which derivative it is right. fast: it has fast kernels, and
+    times the usual float32 error is right. order: up to which derivative it is right. without: properties that make
+    no sense for it. fast: it has fast kernels, and
     everything is tested a second time with those, in float32.
     """
 
@@ -55,6 +56,7 @@ class OpSpec:
     constant: tuple[str, ...] = ()
     single: float = 1.0
     order: int = 2
+    without: tuple[str, ...] = ()
     fast: bool = False
 
     def __post_init__(self) -> None:

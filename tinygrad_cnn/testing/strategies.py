@@ -81,7 +81,7 @@ def lay_out(array: Array, layout: Layout) -> Array:
     "stride 0" repeats the first slice along the first dimension, so there the numbers change.
     """
     if layout == "F":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if layout == "transposed" and array.ndim > 1:
         return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
     if layout == "strided" and array.ndim:

@@ -76,7 +76,7 @@ def resume(folder: Path, epochs: int | None) -> tuple[Run, Trainer, Images]:
     train_set, test_set = run.data()
     trainer = run.trainer(run.build_model(), train_set, test_set)
     run.resume(trainer)
-    if trainer.done:
+    if trainer.done and (run.folder / "report.html").exists():  # without it, the pictures are still to be drawn
         raise UserError(f"{folder} is complete after {trainer.epoch} epochs; --epochs with a larger number trains on")
     if epochs is not None:
         run.write("config.json", run.config.to_json())

@@ -15,17 +15,14 @@ from numba import float32, int64, uint8, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.planes import SLACK, block_limit, fill_planes, frame_of, read_planes
-from tinygrad_cnn.kernels.fast.rows import copy_bytes, copy_row, even_lanes, merged_high, merged_low, odd_lanes
+from tinygrad_cnn.kernels.fast.rows import better, copy_bytes, copy_row
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
-    either,
-    either_nan,
     equal,
     filled,
     get,
     given,
-    greater,
     helper,
     kernel,
     load,
@@ -83,13 +80,6 @@ def _scratch(plan: Plan, border: float) -> tuple[Array, Array, Array]:
     return planes, np.zeros(plan.results, np.float32), np.zeros(plan.results, np.uint8)
 
 
-@helper
-def _better(v, k, best, tap):  # type: ignore[no-untyped-def]
-    """Let tap k win where its value is greater, or NaN: the first maximum is taken, and NaN stays."""
-    wins = either(greater(v, best), either_nan(v, v))
-    return select(wins, v, best), select(wins, splat_int(k), tap)
-
-
 # The kernels: images n0 <= n < n1, an image being one plane -----------------------------------------------------
 
 
@@ -107,7 +97,7 @@ def _max(x, frame, offsets, out, chosen, planes, values, taps, n0, n1):  # type:
         for t in range(0, (images - 1) * plane + (rows - 1) * pitch + columns, LANES):
             best, tap = splat(float32(-math.inf)), splat_int(0)
             for k in range(offsets.shape[0]):
-                best, tap = _better(load(planes_p, get(op, k) + t), k, best, tap)
+                best, tap = better(load(planes_p, get(op, k) + t), k, best, tap)
             store(values_p, t, best)
             store_bytes(taps_p, t, tap)
         for b in range(images):
@@ -142,79 +132,6 @@ def _max_scatter(g, chosen, frame, offsets, dx, planes, values, taps, n0, n1):  
                 mine = select(equal(tap, splat_int(k)), v, zero)
                 store(planes_p, place, add(load(planes_p, place), mine))
         read_planes(planes_p, fp, n, images, height, width, dx_p)
-
-
-@kernel(void(_f3, _out3, _bytes3, int64, int64))
-def _max_2x2(x, out, chosen, n0, n1):  # type: ignore[no-untyped-def]
-    """The commonest pool, straight from x: eight windows are 16 pixels of two rows, parted by shuffles.
-
-    The last vector of a row overlaps the one before it. A row of fewer than eight windows takes one vector too, whose
-    spare results are overwritten by the rows after it; only near the end of x or of our part it goes one by one.
-    """
-    xp, out_p, chosen_p = pointer(x), pointer(out), pointer(chosen)
-    _, height, width = x.shape
-    _, rows, columns = out.shape
-    last, end = max(0, columns - LANES), n1 * rows * columns
-    for n in range(n0, n1):
-        for i in range(rows):
-            source, target = (n * height + 2 * i) * width, (n * rows + i) * columns
-            narrow = columns < LANES and (target + LANES > end or source + width + 2 * LANES > x.size)
-            j = 0
-            while j < columns and not narrow:
-                j = min(j, last)
-                place = source + 2 * j
-                a, b = load(xp, place), load(xp, place + LANES)
-                c, d = load(xp, place + width), load(xp, place + width + LANES)
-                best, tap = even_lanes(a, b), splat_int(0)
-                best, tap = _better(odd_lanes(a, b), 1, best, tap)
-                best, tap = _better(even_lanes(c, d), 2, best, tap)
-                best, tap = _better(odd_lanes(c, d), 3, best, tap)
-                store(out_p, target + j, best)
-                store_bytes(chosen_p, target + j, tap)
-                j += LANES
-            for j in range(columns if narrow else 0):
-                place = source + 2 * j
-                most, which = get(xp, place), 0
-                for k in range(1, 4):
-                    value = get(xp, place + k // 2 * width + k % 2)
-                    if value > most or value != value:
-                        most, which = value, k
-                put(out_p, target + j, most)
-                put(chosen_p, target + j, uint8(which))
-
-
-@kernel(void(_f3, _chosen3, _out3, int64, int64))
-def _max_2x2_scatter(g, chosen, dx, n0, n1):  # type: ignore[no-untyped-def]
-    """Write all four pixels of every window, three of them zero; then what no window covers. Rows as in `_max_2x2`."""
-    gp, chosen_p, dx_p = pointer(g), pointer(chosen), pointer(dx)
-    _, height, width = dx.shape
-    _, rows, columns = g.shape
-    last, end = max(0, columns - LANES), n1 * height * width
-    zero = splat(float32(0))
-    for n in range(n0, n1):
-        for i in range(rows):
-            source, target = (n * rows + i) * columns, (n * height + 2 * i) * width
-            narrow = columns < LANES and (target + width + 2 * LANES > end or source + LANES > g.size)
-            j = 0
-            while j < columns and not narrow:
-                j = min(j, last)
-                v, tap = load(gp, source + j), load_bytes(chosen_p, source + j)
-                for k in range(2):
-                    a = select(equal(tap, splat_int(2 * k)), v, zero)
-                    b = select(equal(tap, splat_int(2 * k + 1)), v, zero)
-                    place = target + k * width + 2 * j
-                    store(dx_p, place, merged_low(a, b))
-                    store(dx_p, place + LANES, merged_high(a, b))
-                j += LANES
-            for j in range(columns if narrow else 0):
-                value, which = get(gp, source + j), get(chosen_p, source + j)
-                for k in range(4):
-                    put(dx_p, target + k // 2 * width + k % 2 + 2 * j, value if which == k else float32(0))
-            if width % 2:
-                put(dx_p, target + width - 1, float32(0))
-                put(dx_p, target + 2 * width - 1, float32(0))
-        for q in range(2 * rows * width, height * width):
-            put(dx_p, n * height * width + q, float32(0))
 
 
 @helper
@@ -286,15 +203,12 @@ def max_pool(
     images = math.prod(x.shape[:2])
     cuts = threads.parts(images, x.size * 4)
     size = pool_output_size(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plan = _plan(x.shape[2:], kernel_size, stride, padding, dilation, size, block_limit(images, cuts))
     out = np.empty((images, *size), np.float32)
     chosen = np.empty(out.shape, np.uint8)
     x3 = x.reshape(images, *x.shape[2:])
-    if _is_2x2(kernel_size, stride, padding, dilation, x.shape[2:], size):
-        threads.run(_max_2x2, [(x3, out, chosen, *cut) for cut in cuts])
-    else:
-        plan = _plan(x.shape[2:], kernel_size, stride, padding, dilation, size, block_limit(images, cuts))
-        jobs = [(x3, plan.frame, plan.offsets, out, chosen, *_scratch(plan, -math.inf), *cut) for cut in cuts]
-        threads.run(_max, jobs)
+    jobs = [(x3, plan.frame, plan.offsets, out, chosen, *_scratch(plan, -math.inf), *cut) for cut in cuts]
+    threads.run(_max, jobs)
     shape = x.shape[:2] + size
     return out.reshape(shape), chosen.reshape(shape)
 
@@ -305,21 +219,12 @@ def max_pool_scatter(
     """`reference.max_pool_scatter` for the offsets that `max_pool` gives."""
     images, size = math.prod(shape[:2]), g.shape[2:]
     cuts = threads.parts(images, math.prod(shape) * 4)
+    plan = _plan(shape[2:], kernel_size, stride, padding, dilation, size, block_limit(images, cuts))
     dx = np.empty((images, *shape[2:]), np.float32)
     g3, chosen = g.reshape(images, *size), offsets.reshape(images, *size)
-    if _is_2x2(kernel_size, stride, padding, dilation, shape[2:], size):
-        threads.run(_max_2x2_scatter, [(g3, chosen, dx, *cut) for cut in cuts])
-    else:
-        plan = _plan(shape[2:], kernel_size, stride, padding, dilation, size, block_limit(images, cuts))
-        jobs = [(g3, chosen, plan.frame, plan.offsets, dx, *_scratch(plan, 0.0), *cut) for cut in cuts]
-        threads.run(_max_scatter, jobs)
+    jobs = [(g3, chosen, plan.frame, plan.offsets, dx, *_scratch(plan, 0.0), *cut) for cut in cuts]
+    threads.run(_max_scatter, jobs)
     return dx.reshape(shape)
-
-
-def _is_2x2(kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, size: Ints, out: Ints) -> bool:
-    """Windows of 2 x 2, side by side, all inside the input."""
-    plain = kernel_size == stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
-    return plain and 2 * out[0] <= size[0] and 2 * out[1] <= size[1]
 
 
 def avg_pool(x: Array, scale: Array, kernel_size: Ints, stride: Ints, padding: Ints) -> Array:

@@ -10,13 +10,18 @@ from numba import float32
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
+    either,
+    either_nan,
     get,
+    greater,
     helper,
     load,
     load_bytes,
     put,
+    select,
     shuffle,
     splat,
+    splat_int,
     store,
     store_bytes,
     total,
@@ -96,6 +101,13 @@ def copy_bytes(source, i, target, j, count):  # type: ignore[no-untyped-def]
 
 
 @helper
+def better(v, k, best, tap):  # type: ignore[no-untyped-def]
+    """Let tap k win where its value is greater, or NaN: the first maximum is taken, and NaN stays."""
+    wins = either(greater(v, best), either_nan(v, v))
+    return select(wins, v, best), select(wins, splat_int(k), tap)
+
+
+@helper
 def sum_run(source, i, count):  # type: ignore[no-untyped-def]
     """The sum of `count` neighbouring floats, in 16 partial sums (so in float32 its error stays small)."""
     a = splat(float32(0))
@@ -128,4 +140,5 @@ def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.floa
 
 def added(parts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The sum of what the threads found, one row each."""
-    return parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    whole: np.ndarray[Any, Any] = parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    return whole

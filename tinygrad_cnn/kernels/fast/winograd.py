@@ -60,9 +60,10 @@ from tinygrad_cnn.kernels.sizes import Ints
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COMPONENTS = 36
-# What one block of images may take of a core's own cache, in floats, in the forward pass.
-CACHE = 100_000
-BACKWARD_BLOCK = 4
+# Images are taken several at once. Forward, V or M of a block should stay in a core's own cache (floats), but a
+# product needs columns to be worth its loads. Backward, dU's dot products need more of them.
+CACHE, COLUMNS = 100_000, 24
+BACKWARD_CACHE, BACKWARD_COLUMNS = 1_500_000, 160
 
 # Powers of the points p = 3/4 and q = 3/2.
 P1, P2, P3 = (np.float32(0.75**n) for n in (1, 2, 3))
@@ -467,11 +468,20 @@ def _weight_points() -> Array:
 _TO_COMPONENTS = np.kron(_weight_points(), _weight_points()).astype(np.float32)
 
 
+def tiles_of(out: Ints) -> int:
+    """How many tiles an image of `out` pixels takes, spare ones included.
+
+    >>> tiles_of((24, 24))
+    40
+    """
+    return aligned(-(-out[0] // 4) * -(-out[1] // 4), 8)
+
+
 @lru_cache(maxsize=256)
 def _plan(channels: int, out_channels: int, out: Ints, block: int) -> tuple[int, Array, int, Array, Array]:
     """The planes' pitch, where each piece of scratch begins and its size, the offsets of V's and of M's lines."""
-    high, wide = (-(-s // 4) for s in out)
-    tiles = aligned(high * wide, 8)
+    wide = -(-out[1] // 4)
+    tiles = tiles_of(out)
     # A plane has one more row of tiles, for rows 4 and 5 of the last; vectors read and write up to 15 floats beyond.
     pitch = tiles + aligned(wide, 8) + 16
     row = 4 * aligned(wide, 8) + 64
@@ -488,8 +498,9 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     out_channels = len(w)
     out = (x.shape[2] + 2 * padding[0] - 2, x.shape[3] + 2 * padding[1] - 2)
     cuts = threads.parts(n, n * w.size * out[0] * out[1])
-    tiles = aligned(-(-out[0] // 4) * -(-out[1] // 4), 8)
-    block = max(1, min(4, n // len(cuts), CACHE // (COMPONENTS * max(channels, out_channels) * tiles)))
+    tiles = tiles_of(out)
+    fitting = CACHE // (COMPONENTS * max(channels, out_channels) * tiles)
+    block = max(1, min(n // len(cuts), max(fitting, -(-COLUMNS // tiles)), BACKWARD_COLUMNS // tiles))
     pitch, layout, size, offsets, _ = _plan(channels, out_channels, out, block)
     # (O, C, 3, 3) -> (9, O/4, C, 4) -> (36, O/4, C, 4)
     by_tap = w.reshape(out_channels // 4, 4, channels, 9).transpose(3, 0, 2, 1).reshape(9, -1)
@@ -513,7 +524,9 @@ def conv_backward(
     n, channels = x.shape[:2]
     out_channels, out = len(w), g.shape[2:]
     cuts = threads.parts(n, n * w.size * out[0] * out[1])
-    block = max(1, min(BACKWARD_BLOCK, n // len(cuts)))
+    tiles = tiles_of(out)
+    fitting = BACKWARD_CACHE // (COMPONENTS * (channels + out_channels) * tiles)
+    block = max(1, min(n // len(cuts), fitting, BACKWARD_COLUMNS // tiles))
     pitch, layout, size, x_offsets, g_offsets = _plan(channels, out_channels, out, block)
     # (O, C, 3, 3) -> (9, C/4, O, 4) -> (36, C/4, O, 4)
     by_tap = w.reshape(out_channels, channels // 4, 4, 9).transpose(3, 1, 0, 2).reshape(9, -1)

@@ -112,10 +112,10 @@ pointwise(ops.atan, np.arctan)
 pointwise(ops.sinh, np.sinh, single=4)
 pointwise(ops.cosh, np.cosh, single=4)
 pointwise(ops.sinc, np.sinc, scales=(1e-8,), single=4)
-pointwise(ops.floor, np.floor, corners=(0.0, 1.0))
-pointwise(ops.ceil, np.ceil, corners=(0.0, 1.0))
-pointwise(ops.trunc, np.trunc, corners=(1.0, -1.0))
-pointwise(ops.round, np.round, corners=(0.5, 1.5))
+pointwise(ops.floor, np.floor, scales=(1e-8,), corners=(0.0, 1.0))
+pointwise(ops.ceil, np.ceil, scales=(1e-8,), corners=(0.0, 1.0))
+pointwise(ops.trunc, np.trunc, scales=(1e-8,), corners=(1.0, -1.0))
+pointwise(ops.round, np.round, scales=(1e-8,), corners=(0.5, 1.5))
 pointwise(ops.nan_to_num, np.nan_to_num)
 
 
@@ -124,7 +124,7 @@ def _casts(draw: ts.DrawFn) -> Sample:
     return Sample((draw(ts.arrays()),), {"dtype": np.float64})
 
 
-register_op(OpSpec(autograd.cast, inputs=_casts(), linear_in=("input",), batched=("input",)))
+register_op(OpSpec(autograd.cast, inputs=_casts(), without=("float32",), linear_in=("input",), batched=("input",)))
 register_op(
     OpSpec(
         elementwise.sinc_family,
@@ -182,7 +182,8 @@ def _masked(draw: ts.DrawFn) -> Sample:
 def _bounded(draw: ts.DrawFn, values: ts.Values) -> Sample:
     x, low, high = draw(ts.broadcastable_shapes(3))
     kind = draw(st.sampled_from(["both", "min", "max", "numbers"]))
-    bounds = {"min": draw(ts.arrays(low, values=values)), "max": draw(ts.arrays(high, values=values))}
+    bounds: dict[str, Any] = {"min": draw(ts.arrays(low, values=values))}
+    bounds["max"] = np.asarray(bounds["min"].max(initial=0.0) + 0.5 + np.abs(draw(ts.arrays(high, values=values))))
     if kind == "numbers":
         bounds = {"min": -1.0, "max": 1.0}
     elif kind != "both":
@@ -211,6 +212,7 @@ register_op(
         inputs=_masked(),
         reference=lambda x, mask, value: np.where(mask, value, x),
         linear_in=("input", "value"),
+        without=("broadcast", "shared"),  # the value has no dimensions
     )
 )
 register_op(OpSpec(ops.clamp, inputs=_bounded("normal"), reference=_clip, kinks=_bounded("ties")))
