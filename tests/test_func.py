@@ -22,9 +22,7 @@ def mixed(x: tg.Tensor) -> tg.Tensor:
 
 
 def mixed_jacobian(x: np.ndarray) -> np.ndarray:
-    return np.array(
-        [[x[1], x[0], 0], [0, np.exp(x[1]), 0], [np.cos(x[0]) * x[2], 0, np.sin(x[0])]]
-    )
+    return np.array([[x[1], x[0], 0], [0, np.exp(x[1]), 0], [np.cos(x[0]) * x[2], 0, np.sin(x[0])]])
 
 
 def test_jacobian_products_agree_with_the_jacobian() -> None:

@@ -85,7 +85,9 @@ def test_budget_of_code_lines(name: str) -> None:
 
 def registered() -> list[autograd.Op]:
     names = [name for module in (ops, autograd) for name in dir(module)]
-    found = {id(x): x for name in names if isinstance(x := getattr(ops, name, getattr(autograd, name, None)), autograd.Op)}
+    found = {
+        id(x): x for name in names if isinstance(x := getattr(ops, name, getattr(autograd, name, None)), autograd.Op)
+    }
     return list(found.values())
 
 
@@ -106,8 +108,8 @@ def test_the_public_names_exist() -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = (
-        "import sys, tinygrad_cnn; heavy = {'numba', 'matplotlib', 'sklearn', 'graphviz', 'scipy', 'hypothesis', 'typer',"
-        " 'rich', 'tqdm', 'safetensors', 'PIL'} & set(sys.modules); print(sorted(heavy))"
+        "import sys, tinygrad_cnn; heavy = {'numba', 'matplotlib', 'sklearn', 'graphviz', 'scipy', 'hypothesis',"
+        " 'typer', 'rich', 'tqdm', 'safetensors', 'PIL'} & set(sys.modules); print(sorted(heavy))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -47,7 +47,9 @@ def test_models(name: str) -> None:
     def losses(batch: tg.Tensor) -> tg.Tensor:
         return (model(batch) ** 2).flatten(1).sum(1)
 
-    for ours, expected in zip(func.per_sample_grad(losses(x), parameters), by_a_loop(losses, x, parameters), strict=True):
+    for ours, expected in zip(
+        func.per_sample_grad(losses(x), parameters), by_a_loop(losses, x, parameters), strict=True
+    ):
         np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-10, atol=1e-12)
 
 

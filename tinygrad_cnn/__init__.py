@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cnn import autograd, creation, dtypes, func, kernels, linalg, nn, ops, optim, random, serialization
+from tinygrad_cnn import autograd, creation, func, kernels, linalg, nn, ops, optim, random, serialization
 from tinygrad_cnn.autograd import (
     Node,
     broadcast_to,

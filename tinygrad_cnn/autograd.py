@@ -113,6 +113,9 @@ def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
     return out  # type: ignore[return-value]
 
 
+_NOTHING: dict[str, Any] = {}  # what a node saves of which nothing is needed; never written to
+
+
 class Node:
     """One recorded call of an op.
 
@@ -138,7 +141,7 @@ class Node:
     label: str
     code: CodeType
     instruction: int
-    lock: list[Any] | None
+    lock: locks.Held | None
     hooks: dict[int, Callable[[Any], Any]] | None
 
     @property
@@ -154,14 +157,8 @@ class Node:
     def release(self) -> None:
         """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
         self.edges = None
-        self.saved = {}
-        if self.lock is not None:
-            locks.release(self.lock)
-            self.lock = None
-
-    def __del__(self) -> None:
-        if self.lock is not None:
-            locks.release(self.lock)
+        self.saved = _NOTHING
+        self.lock = None
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
@@ -214,7 +211,7 @@ class Op(Generic[P]):
         simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
         self.simple = len(arrays) if simple else -1
         self.ordered = self.names[: len(arrays)] == self.arguments
-        self._saves: dict[int, tuple[str, ...]] = {}
+        self._saves: dict[int, tuple[tuple[str, int], ...]] = {}
 
     # -- building --
 
@@ -250,8 +247,11 @@ class Op(Generic[P]):
         index = {"index"} if self.variadic else set()
         return {"out", *self.names, *(f"{name}_shape" for name in self.arguments)} | kept | index
 
-    def saves(self, needs: int) -> tuple[str, ...]:
-        """The names that backward will want when the arguments in the bit mask `needs` require grad."""
+    def saves(self, needs: int) -> tuple[tuple[str, int], ...]:
+        """What backward will want when the arguments in the bit mask `needs` require grad: names, and places.
+
+        The place is the number of an array argument that is saved itself, or -1 for whatever else.
+        """
         if needs not in self._saves:
             last = len(self.arguments) - 1
             needed = [
@@ -261,7 +261,8 @@ class Op(Generic[P]):
             ]
             wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
             unsaved = {"needs", "index"} if self.variadic else {"needs"}
-            self._saves[needs] = tuple(sorted(wanted - set(self.statics) - unsaved))
+            names = sorted(wanted - set(self.statics) - unsaved)
+            self._saves[needs] = tuple((name, -1 if self.variadic else self.places.get(name, -1)) for name in names)
         return self._saves[needs]
 
     # -- calling --
@@ -342,28 +343,29 @@ class Op(Generic[P]):
             node.label = state.label
             node.hooks = None
             node.code, node.instruction = source.user_line()
-            names = self._saves.get(needs)
-            node.saved = saved = self._save(self.saves(needs) if names is None else names, arrays, out, kept)
-            if saved:
+            wanted = self._saves.get(needs)
+            if wanted is None:
+                wanted = self.saves(needs)
+            if wanted:
+                node.saved = saved = {}
+                for name, i in wanted:
+                    saved[name] = arrays[i] if i >= 0 else self._other(name, arrays, out, kept)
                 node.lock = locks.acquire(saved.values(), node)
+            else:
+                node.saved = _NOTHING
             return wrap(out, node)
         return wrap(out)
 
-    def _save(self, names: tuple[str, ...], arrays: list[Any], out: Any, kept: Any) -> dict[str, Any]:
-        """What backward will want, by name."""
-        saved = {}
-        for name in names:
-            if name == "out":
-                saved[name] = out
-            elif name in self.places:
-                i = self.places[name]
-                saved[name] = tuple(arrays[i:]) if self.variadic else arrays[i]
-            elif name == self.keeps:
-                saved[name] = kept
-            else:  # the shape of an argument
-                i = self.places[name.removesuffix("_shape")]
-                saved[name] = tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
-        return saved
+    def _other(self, name: str, arrays: list[Any], out: Any, kept: Any) -> Any:
+        """What is saved under a name, where that is not just one of the array arguments."""
+        if name == "out":
+            return out
+        if name == self.keeps:
+            return kept
+        if name in self.places:
+            return tuple(arrays[self.places[name] :])
+        i = self.places[name.removesuffix("_shape")]
+        return tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
 
     def _located(self, error: Exception) -> Exception:
         """The same error, saying the op, the user's line and the module path."""
@@ -380,31 +382,30 @@ class Op(Generic[P]):
     def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Iterable[Any]:
         """The gradients of the array arguments that want one, given the gradient `g` of the result."""
         if self.fused and not create_graph:
-            result: Iterable[Any] = self._run(self.fused, node, g, False, {"needs": wants})
+            result: Iterable[Any] = self._run(self.fused, node, g, False, wants)
             return result
-        return [
-            self._run(self._rule(i), node, g, create_graph, {"index": i}) if want else None
-            for i, want in enumerate(wants)
-        ]
+        return [self._run(self._rule(i), node, g, create_graph, i) if want else None for i, want in enumerate(wants)]
 
     def pull(self, node: Node, i: int, g: Any) -> Any:
         """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
-        return self._run(self._rule(i), node, g, False, {"index": i})
+        return self._run(self._rule(i), node, g, False, i)
 
     def _rule(self, i: int) -> Rule:
-        name = self.arguments[min(i, len(self.arguments) - 1)]
-        if name not in self.rules:
+        name = self.arguments[-1 if i >= len(self.arguments) else i]
+        rule = self.rules.get(name)
+        if rule is None:
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
-        return self.rules[name]
+        return rule
 
-    def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: dict[str, Any]) -> Any:
+    def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: Any) -> Any:
+        """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
         values = []
         for name in rule.names:
             if name in node.saved:
                 value = node.saved[name]
                 values.append(self._recorded(node, name, value) if create_graph else value)
             else:
-                values.append(node.params[name] if name in node.params else extra[name])
+                values.append(node.params[name] if name in node.params else extra)
         try:
             return rule.function(g, *values)
         except Exception as error:
@@ -607,7 +608,10 @@ def _drive(
             if id(node) in wanted:
                 found[id(node)] = node, g if create_graph else g.copy()
             edges = node.edges or ()
-            wants = tuple([e is not None and (needed is None or id(e) in needed) for e in edges])
+            if needed is None:
+                wants = tuple([edge is not None for edge in edges])
+            else:
+                wants = tuple([edge is not None and id(edge) in needed for edge in edges])
             step(node, g, wants, pending, create_graph)
             if not retain_graph:
                 node.release()
@@ -619,22 +623,21 @@ def _drive(
 
 def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], create_graph: bool) -> None:
     """Send the gradient `g` of one node's result on to the arguments that want one."""
-    edges = node.edges
-    assert edges is not None
-    for edge, gx in zip(edges, node.op.gradients(node, g, wants, create_graph), strict=True):
+    op = node.op
+    for edge, gx in zip(node.edges or (), op.gradients(node, g, wants, create_graph), strict=True):
         if edge is None or gx is None:
             continue
         if not create_graph and type(gx) is not np.ndarray:
             gx = np.asarray(gx)
-        if node.op.broadcasts and gx.shape != edge.shape:
+        if gx.shape != edge.shape:
+            if not op.broadcasts:
+                raise RuntimeError(
+                    f"{op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}"
+                    f" — at {node.where}"
+                )
             gx = sum_to(gx, shape=edge.shape)
         if gx.dtype != edge.dtype:
             gx = cast(gx, dtype=edge.dtype)
-        if gx.shape != edge.shape:
-            raise RuntimeError(
-                f"{node.op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}"
-                f" — at {node.where}"
-            )
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
             gx = gx.copy()
@@ -645,7 +648,7 @@ def _add(pending: dict[int, Any], edge: Any, g: Any) -> None:
     key = id(edge)
     if key in pending:
         g = pending[key] + g
-        if not isinstance(g, (np.ndarray, Variable)):
+        if not isinstance(g, (np.ndarray, Variable)):  # NumPy's sum of arrays without dimensions is a scalar
             g = np.asarray(g)
     pending[key] = g
 

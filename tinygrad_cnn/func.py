@@ -102,9 +102,7 @@ def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[T
     return (out if outer else out.detach()), pull
 
 
-def jvp(
-    func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor]:
+def jvp(func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """func(*primals), and its directional derivative along the tangents.
 
     A reverse pass is linear in the gradient that comes in; its own reverse pass is the derivative wanted.
@@ -123,7 +121,7 @@ def jvp(
         inner = [_inside(x) for x in primals]
         out = _tensor(func(*inner))
         dummy = wrap(np.zeros(out.shape, out.dtype)).requires_grad_()
-        pulled = [g for g in _gradients(out, inner, dummy, True)]
+        pulled = _gradients(out, inner, dummy, True)
         pairs = [(g, v) for g, v in zip(pulled, tangents, strict=True) if g.tracked]
         if not pairs:
             return (out if outer else out.detach()), wrap(np.zeros(out.shape, out.dtype))

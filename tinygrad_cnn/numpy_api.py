@@ -6,6 +6,7 @@ Source: NEP 13 (`__array_ufunc__`) and NEP 18 (`__array_function__`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,7 +146,7 @@ def _reshape(a: Any, shape: Any) -> Any:
     return ops.reshape(a, (shape,) if isinstance(shape, int) else tuple(shape))
 
 
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     return ops.clamp(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
@@ -172,7 +173,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return ops.tensordot(a, b, axes)
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     from tinygrad_cnn import linalg
 
     return linalg.norm(x, ord, axis, keepdims)
@@ -197,7 +198,7 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
             raise ValueError(f"np.split: {n} elements do not divide into {indices_or_sections} equal parts")
         return list(ops.split(ary, n // indices_or_sections, axis))
     cuts = [0, *(min(i, n) for i in indices_or_sections), n]
-    return list(ops.split(ary, [b - a for a, b in zip(cuts, cuts[1:], strict=False)], axis))
+    return list(ops.split(ary, [b - a for a, b in itertools.pairwise(cuts)], axis))
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Node, Variable, no_grad, wrap
+from tinygrad_cnn.autograd import Node, no_grad, wrap
 from tinygrad_cnn.ops.conv import conv_geometry
 from tinygrad_cnn.tensor import Tensor
 
@@ -145,7 +145,9 @@ def _linear_bias(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
 
 def _matmul_other(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
     if len(shape) > 2:
-        raise NotImplementedError(f"per_sample_grad: matmul by a parameter of shape {shape}, expected a matrix or vector")
+        raise NotImplementedError(
+            f"per_sample_grad: matmul by a parameter of shape {shape}, expected a matrix or vector"
+        )
     x = values["input"]
     rows = x.reshape(len(x), -1, x.shape[-1])  # (N, *, K) -> (N, L, K)
     return (rows.transpose(0, 2, 1) @ g.reshape(len(x), rows.shape[1], -1)).reshape(len(x), *shape)
@@ -153,7 +155,9 @@ def _matmul_other(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any
 
 def _conv_weight(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
     kernel, groups, n = shape[2:], values["groups"], len(g)
-    x, stride, padding, dilation = conv_geometry(values["input"], kernel, *(values[k] for k in ("stride", "padding", "dilation")))
+    x, stride, padding, dilation = conv_geometry(
+        values["input"], kernel, *(values[k] for k in ("stride", "padding", "dilation"))
+    )
     x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, x.ndim)))

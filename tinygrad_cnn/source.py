@@ -13,19 +13,18 @@ from types import CodeType
 _PACKAGE = os.path.dirname(__file__) + os.sep
 # The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
 _ENGINE = ("autograd.py", "tensor.py", "creation.py", "func.py", "ops" + os.sep, "nn" + os.sep, "numpy_api.py")
-_is_engine: dict[CodeType, bool] = {}
+_is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
 
 
 def user_line() -> tuple[CodeType, int]:
     """The code object and the instruction offset of the innermost frame outside the engine."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)  # the caller itself is the engine
     while True:
         code = frame.f_code
-        inside = _is_engine.get(code)
+        name = code.co_filename
+        inside = _is_engine.get(name)
         if inside is None:
-            name = code.co_filename
-            inside = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
-            _is_engine[code] = inside
+            inside = _is_engine[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
         if not inside or frame.f_back is None:
             return code, frame.f_lasti
         frame = frame.f_back

@@ -24,12 +24,13 @@ _Bool: TypeAlias = bool
 _Float: TypeAlias = float
 _Int: TypeAlias = int
 
+
 class device(str):  # noqa: N801 - PyTorch's name
     """Where tensors live: "cpu", the only device."""
 
     __slots__ = ()
 
-    def __new__(cls, type: str = "cpu") -> device:  # noqa: A002 - PyTorch's name
+    def __new__(cls, type: str = "cpu") -> device:
         check_device("device", type)
         return super().__new__(cls, "cpu")
 
@@ -45,7 +46,9 @@ class device(str):  # noqa: N801 - PyTorch's name
 def check_device(name: str, device: Any) -> None:
     """Raise unless `device` is None or the CPU."""
     if device is not None and str(device) not in ("cpu", "cpu:0"):
-        raise ValueError(f"{name}: device is {str(device)!r}, but only 'cpu' exists here: this framework runs on the CPU")
+        raise ValueError(
+            f"{name}: device is {str(device)!r}, but only 'cpu' exists here: this framework runs on the CPU"
+        )
 
 
 def _swapped(function: Callable[..., Tensor], name: str) -> Callable[[Tensor, Any], Tensor]:
@@ -235,7 +238,7 @@ class Tensor(Variable):
         return self.array.tolist()
 
     def numpy(self, *, force: _Bool = False) -> np.ndarray[Any, Any]:
-        """The ndarray itself, sharing memory; a tensor that requires grad must be detached first, or `force` does it."""
+        """The ndarray itself, sharing memory; one that requires grad is detached first by `force`."""
         if self.tracked and not force:
             raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
         return self.array
@@ -366,7 +369,9 @@ class Tensor(Variable):
 
     def cuda(self, *_: Any) -> NoReturn:
         """There is none."""
-        raise RuntimeError("cuda: there is no CUDA here; this framework runs on the CPU, and .cpu() or .to('cpu') do nothing")
+        raise RuntimeError(
+            "cuda: there is no CUDA here; this framework runs on the CPU, and .cpu() or .to('cpu') do nothing"
+        )
 
     # ---- gradients ----
 
@@ -399,7 +404,7 @@ class Tensor(Variable):
         return self
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook` with this tensor's gradient whenever backward has it; what it returns, if anything, replaces it."""
+        """Call `hook` with this tensor's gradient when backward has it; what it returns, if anything, replaces it."""
         if not self.tracked:
             raise ValueError("register_hook: this tensor does not require grad, so no gradient will come")
         edge = self.edge
@@ -440,7 +445,9 @@ class Tensor(Variable):
         if self.tracked and self.node is None:
             raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
         if self.array.base is not None or sys.getrefcount(self.array) > 2:
-            raise RuntimeError(f"{name}: this tensor shares its memory, and a gradient is to be recorded; use {functional}")
+            raise RuntimeError(
+                f"{name}: this tensor shares its memory, and a gradient is to be recorded; use {functional}"
+            )
         out = out if out.dtype == self.dtype else ops.cast(out, self.dtype)
         self.array, self.node, self.tracked = out.array, out.node, out.tracked
         return self

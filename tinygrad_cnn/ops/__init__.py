@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_cnn.autograd import broadcast_to, cast, sum_to
+
 # Under names of their own, since `linear` and `norm` are ops too.
 from tinygrad_cnn.ops import activation as _activation
 from tinygrad_cnn.ops import conv as _conv
