@@ -262,6 +262,8 @@ def test_relu_takes_any_layout() -> None:
     np.testing.assert_array_equal(kernels.relu(x), reference.relu(x))
     g = np.broadcast_to(np.float32(2), x.shape)
     np.testing.assert_array_equal(kernels.relu_grad(g, x), reference.relu_grad(g, x))
+    scalar = np.array(-1, np.float32)
+    assert kernels.relu(scalar).shape == kernels.relu_grad(scalar, scalar).shape == ()
 
 
 @pytest.mark.usefixtures("guards")
@@ -412,6 +414,20 @@ def test_without_numba_all_runs_on_the_reference_and_one_warning_says_so() -> No
     assert output.count("the fast kernels are not available (ModuleNotFoundError") == 1
 
 
+def test_compiling_is_announced_once_and_loading_is_not(tmp_path: Any) -> None:
+    code = """
+        import numpy as np
+        from tinygrad_cnn import kernels
+        z, target = np.zeros((2, 3), np.float32), np.array([0, 2])
+        kernels.softmax_cross_entropy(z, target)
+        print(kernels.softmax_cross_entropy_grad(z, target, z[:, 0]).sum())
+    """
+    environment = {"TINYGRAD_CNN_KERNELS": "fast", "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (in_a_new_process(code, **environment) for _ in range(2))
+    assert first.count("compiling the fast kernels") == 1
+    assert second.split() == ["0.0"]
+
+
 def test_asking_for_fast_kernels_without_numba_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tinygrad_cnn.kernels.fast", None)
     monkeypatch.setattr(dispatch, "_modules", {})
@@ -558,7 +574,9 @@ def test_blas_gets_its_threads_back() -> None:
     from threadpoolctl import threadpool_info
 
     def blas_threads() -> list[int]:
-        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        """NumPy's; SciPy has a BLAS of its own, which is none of our business."""
+        blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+        return [b["num_threads"] for b in [b for b in blas if "numpy" in b["filepath"]] or blas]
 
     before = blas_threads()
     with threads.one_blas_thread(), threads.one_blas_thread():
@@ -623,3 +641,19 @@ def test_reused_memory_has_no_page_faults() -> None:
         assert faults() > 1000 or not known
     """
     in_a_new_process(code)
+
+
+def test_misaligned_swapped_and_mapped_arrays(tmp_path: Any) -> None:
+    x = random(2, 3, 8, 8)
+    misaligned = np.frombuffer(b"0" + x.tobytes(), np.float32, x.size, 1).reshape(x.shape)
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
+    mapped[...] = x
+    w, geometry = random(4, 3, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
+    for same in (misaligned, mapped, x.astype(">f4")):
+        close(kernels.conv(same, w, None, *geometry).astype(np.float32), reference.conv(x, w, None, *geometry))
+        np.testing.assert_array_equal(kernels.relu(same), reference.relu(x))
+        np.testing.assert_array_equal(
+            kernels.max_pool(same, (2, 2), (2, 2), (0, 0), (1, 1))[0], x.reshape(2, 3, 4, 2, 4, 2).max((3, 5))
+        )
+    kernels.sgd_step(mapped, x, None, lr=1.0)
+    np.testing.assert_array_equal(mapped, np.zeros_like(x))

@@ -37,7 +37,7 @@ from typing import (
 import numpy as np
 
 from tinygrad_cnn import locks, source
-from tinygrad_cnn.dtypes import promote
+from tinygrad_cnn.dtypes import plain_array, promote
 from tinygrad_cnn.modes import (
     enable_grad,
     inference_mode,
@@ -113,32 +113,45 @@ def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
     return out  # type: ignore[return-value]
 
 
-_NOTHING: dict[str, Any] = {}  # what a node saves of which nothing is needed; never written to
+class Plan:
+    """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
+
+    `places` tells of each name that backward will want the number of the array argument that it is, or -1 for
+    whatever else; `positions` where its value stands in a node's `values`; `wants` which arguments get a gradient.
+    """
+
+    __slots__ = ("places", "positions", "wants")
+
+    def __init__(self, places: dict[str, int], wants: tuple[bool, ...]) -> None:
+        self.places = tuple(places.items())
+        self.positions = {name: k for k, name in enumerate(places)}
+        self.wants = wants
 
 
 class Node:
     """One recorded call of an op.
 
     `edges` holds, for each array argument, where its gradient goes: a Node, a leaf, or None.
-    `saved` holds what the gradient rules named: inputs, the result, shapes, kept integers. Nothing else is kept alive.
+    `values` holds what the gradient rules named: inputs, the result, shapes, kept integers. Nothing else is kept alive.
     """
 
     __slots__ = (
         "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "lock", "op", "params",
-        "path", "saved", "seq", "shape",
+        "path", "plan", "seq", "shape", "values",
     )  # fmt: skip
 
     counter: ClassVar[Any] = itertools.count()
 
     op: Any  # an Op; as a class attribute a type checker would take it for a method
     edges: tuple[Node | Variable | None, ...] | None
-    saved: dict[str, Any]
+    plan: Plan
+    values: Sequence[Any]
     params: dict[str, Any]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     seq: int
     path: str
-    label: str
+    label: tuple[str, int] | None
     code: CodeType
     instruction: int
     lock: locks.Held | None
@@ -150,6 +163,11 @@ class Node:
         return source.describe(self.code, self.instruction, self.path)
 
     @property
+    def saved(self) -> dict[str, Any]:
+        """The values that are kept for backward, by name; none once the node is released."""
+        return dict(zip(self.plan.positions, self.values, strict=False))
+
+    @property
     def edge(self) -> Node:
         """A node is its own edge, so that nodes and variables can be asked alike."""
         return self
@@ -157,7 +175,7 @@ class Node:
     def release(self) -> None:
         """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
         self.edges = None
-        self.saved = _NOTHING
+        self.values = ()
         self.lock = None
 
     def __repr__(self) -> str:
@@ -211,7 +229,7 @@ class Op(Generic[P]):
         simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
         self.simple = len(arrays) if simple else -1
         self.ordered = self.names[: len(arrays)] == self.arguments
-        self._saves: dict[int, tuple[tuple[str, int], ...]] = {}
+        self._plans: dict[int, Plan] = {}
 
     # -- building --
 
@@ -227,7 +245,7 @@ class Op(Generic[P]):
 
         def register(function: F) -> F:
             self.rules[argument] = Rule(function, self._known(), self.name)
-            self._saves.clear()
+            self._plans.clear()
             return function
 
         return register
@@ -239,7 +257,7 @@ class Op(Generic[P]):
         It stands beside the rules and must agree with them: they still serve `create_graph=True`.
         """
         self.fused = Rule(function, self._known() | {"needs"}, self.name)
-        self._saves.clear()
+        self._plans.clear()
         return function
 
     def _known(self) -> set[str]:
@@ -247,23 +265,18 @@ class Op(Generic[P]):
         index = {"index"} if self.variadic else set()
         return {"out", *self.names, *(f"{name}_shape" for name in self.arguments)} | kept | index
 
-    def saves(self, needs: int) -> tuple[tuple[str, int], ...]:
-        """What backward will want when the arguments in the bit mask `needs` require grad: names, and places.
-
-        The place is the number of an array argument that is saved itself, or -1 for whatever else.
-        """
-        if needs not in self._saves:
-            last = len(self.arguments) - 1
-            needed = [
-                self.rules.get(a)
-                for i, a in enumerate(self.arguments)
-                if needs >> i & 1 or (self.variadic and i == last)
-            ]
-            wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
-            unsaved = {"needs", "index"} if self.variadic else {"needs"}
-            names = sorted(wanted - set(self.statics) - unsaved)
-            self._saves[needs] = tuple((name, -1 if self.variadic else self.places.get(name, -1)) for name in names)
-        return self._saves[needs]
+    def _plan(self, needs: int, count: int) -> Plan:
+        """The plan of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
+        last = len(self.arguments) - 1
+        needed = [
+            self.rules.get(a) for i, a in enumerate(self.arguments) if needs >> i & 1 or (self.variadic and i == last)
+        ]
+        wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
+        unsaved = {"needs", "index"} if self.variadic else {"needs"}
+        places = {} if self.variadic else self.places
+        names = sorted(wanted - set(self.statics) - unsaved)
+        wants = tuple(bool(needs >> i & 1) for i in range(count))
+        return Plan({name: places.get(name, -1) for name in names}, wants)
 
     # -- calling --
 
@@ -278,6 +291,9 @@ class Op(Generic[P]):
         """Split a call into array arguments and static parameters, with every default filled in."""
         if self.variadic:
             return args, self.defaults | kwargs
+        count = len(self.arguments)
+        if not kwargs and self.ordered and len(args) == len(self.names):  # everything is given, by position
+            return args[:count], dict(zip(self.statics, args[count:], strict=True))
         if len(args) > len(self.names):
             raise TypeError(f"{self.name}: {len(args)} arguments, expected at most {len(self.names)}: {self.names}")
         given = dict(zip(self.names, args, strict=False))
@@ -310,6 +326,8 @@ class Op(Generic[P]):
                     needs |= bit
                     edge = x if x.node is None else x.node
                 x = x.array
+            elif type(x) is not np.ndarray and isinstance(x, (np.ndarray, list)):
+                x = plain_array(x)
             values.append(x)
             edges.append(edge)
             bit <<= 1
@@ -317,12 +335,14 @@ class Op(Generic[P]):
         try:
             if self.promotes:
                 values = promote(values)
-            if self.ordered:
+            if not params:
+                out = self.kernel(*values)
+            elif self.ordered:
                 out = self.kernel(*values, **params)
             else:
                 out = self.kernel(**dict(zip(self.arguments, values, strict=True)), **params)
         except (ValueError, TypeError, IndexError) as error:
-            raise self._located(error).with_traceback(error.__traceback__) from None
+            raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
         if self.keeps:
             out, kept = out
@@ -330,12 +350,13 @@ class Op(Generic[P]):
             out = np.asarray(out)
         if not tensors:
             return out  # type: ignore[no-any-return]
+        node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
             node = Node()
             node.lock = None
             node.op = self
             node.edges = tuple(edges)
-            node.params = params
+            node.params = params if params is self.defaults else {k: _frozen(v) for k, v in params.items()}
             node.shape = out.shape
             node.dtype = out.dtype
             node.seq = next(Node.counter)
@@ -343,18 +364,22 @@ class Op(Generic[P]):
             node.label = state.label
             node.hooks = None
             node.code, node.instruction = source.user_line()
-            wanted = self._saves.get(needs)
-            if wanted is None:
-                wanted = self.saves(needs)
-            if wanted:
-                node.saved = saved = {}
-                for name, i in wanted:
-                    saved[name] = arrays[i] if i >= 0 else self._other(name, arrays, out, kept)
-                node.lock = locks.acquire(saved.values(), node)
-            else:
-                node.saved = _NOTHING
-            return wrap(out, node)
-        return wrap(out)
+            key = needs | bit  # `bit` stands above those of the arguments, and so tells their number
+            plan = self._plans.get(key)
+            if plan is None:
+                plan = self._plans[key] = self._plan(needs, len(edges))
+            node.plan = plan
+            node.values = ()
+            if plan.places:
+                node.values = kept = [
+                    arrays[i] if i >= 0 else self._other(name, arrays, out, kept) for name, i in plan.places
+                ]
+                if to_lock := _arrays_in(kept):
+                    node.lock = locks.acquire(to_lock, node)
+        result = wrap(out, node)
+        if state.observer is not None:
+            state.observer.computed(self, inputs, params, result)
+        return result
 
     def _other(self, name: str, arrays: list[Any], out: Any, kept: Any) -> Any:
         """What is saved under a name, where that is not just one of the array arguments."""
@@ -367,22 +392,24 @@ class Op(Generic[P]):
         i = self.places[name.removesuffix("_shape")]
         return tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
 
-    def _located(self, error: Exception) -> Exception:
-        """The same error, saying the op, the user's line and the module path."""
+    def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
+        """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
         kind = next(t for t in (TypeError, IndexError, ValueError) if isinstance(error, t))
         text = str(error)
         if not text.startswith(f"{self.name}: "):
             text = f"{self.name}: {text}"
         if " — at " not in text:
             text = f"{text} — at {source.describe(*source.user_line(), state.path)}"
+        if state.observer is not None:
+            state.observer.failed(self, inputs, params, text)
         return (type(error) if type(error).__init__ is kind.__init__ else kind)(text)
 
     # -- gradients --
 
-    def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Iterable[Any]:
+    def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
         """The gradients of the array arguments that want one, given the gradient `g` of the result."""
         if self.fused and not create_graph:
-            result: Iterable[Any] = self._run(self.fused, node, g, False, wants)
+            result: Sequence[Any] = self._run(self.fused, node, g, False, wants)
             return result
         return [self._run(self._rule(i), node, g, create_graph, i) if want else None for i, want in enumerate(wants)]
 
@@ -391,7 +418,7 @@ class Op(Generic[P]):
         return self._run(self._rule(i), node, g, False, i)
 
     def _rule(self, i: int) -> Rule:
-        name = self.arguments[-1 if i >= len(self.arguments) else i]
+        name = self.arguments[i if i < len(self.arguments) else -1]
         rule = self.rules.get(name)
         if rule is None:
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
@@ -399,10 +426,11 @@ class Op(Generic[P]):
 
     def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: Any) -> Any:
         """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
+        positions = node.plan.positions
         values = []
         for name in rule.names:
-            if name in node.saved:
-                value = node.saved[name]
+            if name in positions:
+                value = node.values[positions[name]]
                 values.append(self._recorded(node, name, value) if create_graph else value)
             else:
                 values.append(node.params[name] if name in node.params else extra)
@@ -433,6 +461,17 @@ class Op(Generic[P]):
         return f"<op {self.name}>"
 
 
+def _arrays_in(values: list[Any]) -> list[Any]:
+    """The arrays among saved values: those of a variadic op stand in a tuple, as do the numbers of a shape."""
+    arrays = []
+    for value in values:
+        if isinstance(value, np.ndarray):
+            arrays.append(value)
+        elif type(value) is tuple:
+            arrays += [x for x in value if isinstance(x, np.ndarray)]
+    return arrays
+
+
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     if edge is None or not isinstance(value, np.ndarray):
         return wrap(value) if isinstance(value, np.ndarray) else value
@@ -441,6 +480,11 @@ def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     if edge.array is not value:
         raise RuntimeError("create_graph: the array of a leaf was replaced after the forward pass that used it")
     return edge
+
+
+def _frozen(value: Any) -> Any:
+    """A list among the parameters as a tuple, so that a later change of the list cannot reach a gradient."""
+    return tuple([_frozen(v) for v in value]) if type(value) is list else value
 
 
 def _is_array(parameter: inspect.Parameter) -> bool:
@@ -479,6 +523,9 @@ def op(
     return Op(kernel, broadcasts, broadcasts if promotes is None else promotes, differentiable, keeps)
 
 
+_composite_calls = itertools.count()
+
+
 def composite(function: F) -> F:
     """Mark a plain function of ops: in a picture, the nodes that it makes stand together under its name."""
     name = function.__name__
@@ -487,11 +534,11 @@ def composite(function: F) -> F:
     def labelled(*args: Any, **kwargs: Any) -> Any:
         if state.label:
             return function(*args, **kwargs)
-        state.label = name
+        state.label = name, next(_composite_calls)
         try:
             return function(*args, **kwargs)
         finally:
-            state.label = ""
+            state.label = None
 
     return labelled  # type: ignore[return-value]
 
@@ -605,13 +652,11 @@ def _drive(
                 continue
             if node.hooks:
                 g = _run_hooks(node, g, create_graph)
-            if id(node) in wanted:
-                found[id(node)] = node, g if create_graph else g.copy()
-            edges = node.edges or ()
-            if needed is None:
-                wants = tuple([edge is not None for edge in edges])
-            else:
-                wants = tuple([edge is not None and id(edge) in needed for edge in edges])
+            wants = node.plan.wants
+            if needed is not None:
+                if id(node) in wanted:
+                    found[id(node)] = node, g if create_graph else g.copy()
+                wants = tuple([edge is not None and id(edge) in needed for edge in node.edges or ()])
             step(node, g, wants, pending, create_graph)
             if not retain_graph:
                 node.release()
@@ -624,7 +669,10 @@ def _drive(
 def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], create_graph: bool) -> None:
     """Send the gradient `g` of one node's result on to the arguments that want one."""
     op = node.op
-    for edge, gx in zip(node.edges or (), op.gradients(node, g, wants, create_graph), strict=True):
+    gradients = op.gradients(node, g, wants, create_graph)
+    if state.observer is not None:
+        state.observer.stepped(node, g, wants, gradients)
+    for edge, gx in zip(node.edges or (), gradients, strict=True):
         if edge is None or gx is None:
             continue
         if not create_graph and type(gx) is not np.ndarray:
@@ -641,7 +689,10 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
             gx = gx.copy()
-        _add(pending, edge, gx)
+        if id(edge) in pending:
+            _add(pending, edge, gx)
+        else:
+            pending[id(edge)] = gx
 
 
 def _add(pending: dict[int, Any], edge: Any, g: Any) -> None:
@@ -670,7 +721,8 @@ def _seed(out: Any, seed: Any, create_graph: bool) -> Any:
     if array.shape != out.shape:
         raise ValueError(f"backward: the incoming gradient has shape {array.shape}, the output {out.shape}")
     if create_graph:
-        return seed if isinstance(seed, Variable) else wrap(array.astype(out.dtype, copy=False))
+        seed = seed if isinstance(seed, Variable) else wrap(array)
+        return seed if seed.dtype == out.dtype else cast(seed, dtype=out.dtype)
     return array.astype(out.dtype) if out.node is None else array.astype(out.dtype, copy=False)
 
 
@@ -712,12 +764,23 @@ def leading_to(order: list[Node], wanted: set[int]) -> set[int]:
 
 
 def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
-    for hook in list((edge.hooks or {}).values()):
-        result = hook(g if create_graph else wrap(g))
-        if result is not None:
-            if result.shape != edge.shape:
-                raise ValueError(f"register_hook: a hook returned shape {result.shape}, the gradient has {edge.shape}")
-            g = result if create_graph else result.array
+    """The gradient as the hooks of a node or leaf leave it, in the order of their keys.
+
+    A hook may keep the gradient that it is given and write to it, so it shares its memory with no other.
+    """
+    for _, hook in sorted((edge.hooks or {}).items()):
+        given = g if create_graph else wrap(g.copy())
+        result = hook(given)
+        if result is None:
+            result = given  # perhaps changed in place
+        elif not isinstance(result, Variable):
+            raise TypeError(f"register_hook: a hook returned a {type(result).__name__}, expected a Tensor or None")
+        if result.shape != edge.shape or result.dtype != edge.dtype:
+            raise ValueError(
+                f"register_hook: a hook returned {result.dtype} of shape {result.shape}, "
+                f"the gradient is {edge.dtype} of shape {edge.shape}"
+            )
+        g = result if create_graph else result.array.copy()
     return g
 
 

@@ -50,7 +50,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares its memory with `ndarray`: a write to one shows in the other."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, this is {type(ndarray).__name__}")
-    return Tensor(_checked(ndarray))
+    return Tensor(_checked(np.asarray(ndarray)))  # of a subclass, such as a matrix, just the numbers
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
@@ -83,8 +83,11 @@ def _holds_float64(data: Any) -> bool:
 
 
 def _checked(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"tensor: the data are of type {array.dtype}, expected real numbers or booleans")
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not array.dtype.isnative:
+        raise TypeError(
+            f"tensor: the data are of type {array.dtype.name} ({array.dtype.str}), expected real numbers or booleans, "
+            "of at most 8 bytes and in this machine's byte order"
+        )
     return array
 
 

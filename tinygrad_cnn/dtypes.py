@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "bool", "double", "dtype_of", "float", "float16", "float32", "float64", "half", "int", "int8", "int16", "int32",
-    "int64", "long", "promote", "result_type", "short", "uint8",
+    "bool", "can_cast", "double", "dtype_of", "float", "float16", "float32", "float64", "half", "int", "int8",
+    "int16", "int32", "int64", "long", "plain_array", "promote", "result_type", "short", "uint8",
 ]  # fmt: skip
 
 _PYTHON_TYPES: dict[Any, Any] = {float: np.float32, int: np.int64, bool: np.bool_}
@@ -36,6 +37,12 @@ def dtype_of(dtype: Any) -> np.dtype[Any]:
     return found
 
 
+def plain_array(values: Any) -> np.ndarray[Any, Any]:
+    """A list of numbers, or an ndarray of a subclass (a matrix), as a plain ndarray; Python's floats are float32."""
+    array = np.asarray(values)
+    return array.astype(float32) if isinstance(values, list) and array.dtype == float64 else array
+
+
 def promote(values: list[Any]) -> list[Any]:
     """Bring array arguments to one dtype as PyTorch does, where NumPy would choose another.
 
@@ -55,6 +62,9 @@ def promote(values: list[Any]) -> list[Any]:
         values = [x.item() if isinstance(x, np.generic) else x for x in values]
     else:  # in a rule, NumPy's operators have made scalars of arrays without dimensions
         values = [np.asarray(x) if isinstance(x, np.generic) else x for x in values]
+    for x in values:
+        if isinstance(x, complex) or (isinstance(x, np.ndarray) and x.dtype.kind == "c"):
+            raise TypeError("an argument holds complex numbers, expected real ones or booleans")
     dtypes = {x.dtype for x in values if isinstance(x, np.ndarray)}
     plain = all(isinstance(x, np.ndarray) for x in values) or all(d.kind == "f" for d in dtypes)
     if not dtypes or (len(dtypes) == 1 and plain):
@@ -76,6 +86,16 @@ def result_type(*values: Any) -> np.dtype[Any]:
             result = float32 if category == 2 else int64
         else:
             result = functools.reduce(np.promote_types, [d for d in dtypes if _category(d) == category])
+    return result
+
+
+def can_cast(from_: Any, to: Any) -> builtins.bool:
+    """Whether numbers of one dtype may be written into a tensor of another: floats not into integers, none into bool.
+
+    >>> can_cast(float32, int64), can_cast(int64, uint8)
+    (False, True)
+    """
+    result: builtins.bool = _category(dtype_of(from_)) <= _category(dtype_of(to))
     return result
 
 

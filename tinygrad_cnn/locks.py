@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,32 @@ _entries: dict[int, _Entry] = {}
 
 
 class _Entry:
-    """The locks on one piece of memory."""
+    """The locks on one piece of memory: who asked first, and whose flag is to be restored."""
 
-    __slots__ = ("arrays", "count", "node", "owner")
+    __slots__ = ("arrays", "code", "count", "instruction", "op", "owner", "path")
 
-    def __init__(self, owner: np.ndarray[Any, Any], node: Any) -> None:
-        self.count = 0
-        self.owner = owner
-        self.node = (
-            node.op.name,
-            node.code,
-            node.instruction,
-            node.path,
-        )  # not the node itself: it must be free to die
-        self.arrays: list[np.ndarray[Any, Any]] = []  # whose flag is to be restored, the owner first
+    op: Any
+    code: CodeType
+    instruction: int
+    path: str
+    count: int
+    owner: np.ndarray[Any, Any]
+    arrays: list[np.ndarray[Any, Any]]  # the owner first
+
+
+class Held(list[_Entry]):
+    """The locks of one node: whoever drops it gives them back."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        with _guard:
+            for entry in self:
+                entry.count -= 1
+                if not entry.count:
+                    for array in entry.arrays:
+                        array.setflags(True)
+                    del _entries[id(entry.owner)]
 
 
 def owner_of(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -44,49 +57,31 @@ def owner_of(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
-class Held:
-    """The locks of one node: whoever drops it gives them back."""
-
-    __slots__ = ("entries",)
-
-    def __init__(self, entries: list[_Entry]) -> None:
-        self.entries = entries
-
-    def __del__(self) -> None:
-        with _guard:
-            for entry in self.entries:
-                entry.count -= 1
-                if not entry.count:
-                    for array in entry.arrays:
-                        array.setflags(True)
-                    del _entries[id(entry.owner)]
-
-
-def acquire(saved: Iterable[Any], node: Any) -> Held | None:
-    """Lock the arrays among the saved values of `node`, until the result is dropped; None if there are none."""
-    entries = []
+def acquire(arrays: Iterable[np.ndarray[Any, Any]], node: Any) -> Held:
+    """Lock arrays that `node` needs, until the result is dropped."""
+    held = Held()
     with _guard:
-        for value in saved:
-            if isinstance(value, np.ndarray):
-                entries.append(_lock(value, node))
-            elif type(value) is tuple:  # the operands of a variadic op; or a shape
-                entries += [_lock(x, node) for x in value if isinstance(x, np.ndarray)]
-    return Held(entries) if entries else None
-
-
-def _lock(array: np.ndarray[Any, Any], node: Any) -> _Entry:
-    owner = array if array.base is None else owner_of(array)
-    entry = _entries.get(id(owner))
-    if entry is None:
-        entry = _entries[id(owner)] = _Entry(owner, node)
-    entry.count += 1
-    if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
-        owner.setflags(False)
-        entry.arrays.append(owner)
-    if array is not owner and array.flags.writeable:
-        array.setflags(False)
-        entry.arrays.append(array)
-    return entry
+        for array in arrays:
+            owner = array if array.base is None else owner_of(array)
+            entry = _entries.get(id(owner))
+            if entry is None:
+                entry = _entries[id(owner)] = _Entry()
+                entry.count = 0
+                entry.owner = owner
+                entry.op = node.op  # not the node itself: it must be free to die
+                entry.code = node.code
+                entry.instruction = node.instruction
+                entry.path = node.path
+                entry.arrays = []
+            entry.count += 1
+            held.append(entry)
+            if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
+                owner.setflags(False)
+                entry.arrays.append(owner)
+            if array is not owner and array.flags.writeable:
+                array.setflags(False)
+                entry.arrays.append(array)
+    return held
 
 
 def _can_be_given_back(owner: np.ndarray[Any, Any]) -> bool:
@@ -119,5 +114,4 @@ def holder(array: np.ndarray[Any, Any]) -> str | None:
     entry = _entries.get(id(owner_of(array)))
     if entry is None:
         return None
-    name, code, instruction, path = entry.node
-    return f"{name} at {source.describe(code, instruction, path)}"
+    return f"{entry.op.name} at {source.describe(entry.code, entry.instruction, entry.path)}"

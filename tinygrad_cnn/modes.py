@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
-from collections.abc import Callable
-from contextlib import ContextDecorator
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
+from typing import Any, TypeVar
 
 __all__ = [
-    "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_grad_enabled",
-    "state",
+    "Observer", "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad",
+    "set_grad_enabled", "state", "watched_by",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Observer:
+    """Who sets `state.observer` to one of these is told of each op that the thread runs; `graph` has several."""
+
+    def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
+        """An op was called with at least one Tensor among its array arguments, and gave the Tensor `out`."""
+
+    def failed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], error: str) -> None:
+        """A kernel raised, with this message."""
+
+    def stepped(self, node: Any, g: Any, wants: tuple[bool, ...], gradients: Sequence[Any]) -> None:
+        """Backward has run a node's rules: from the gradient `g` of its result they made those of its arguments."""
+
+
 class _State(threading.local):
-    """What one thread is doing: does it record, inside which module, for which composite."""
+    """What one thread is doing: does it record, inside which module, for which call of a composite, who watches."""
 
     grad = True
     inference = False
     path = ""
-    label = ""
+    label: tuple[str, int] | None = None  # a composite's name, and the number of the call
+    observer: Observer | None = None
 
 
 state = _State()
+
+
+@contextmanager
+def watched_by(observer: Observer | None) -> Iterator[None]:
+    """In the block, `observer` is told of each op, in the place of whoever watched before; None watches nothing."""
+    before = state.observer
+    state.observer = observer
+    try:
+        yield
+    finally:
+        state.observer = before
 
 
 def is_grad_enabled() -> bool:
@@ -69,13 +96,32 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
 class _Mode(ContextDecorator):
     """A context manager that sets fields of the thread's state; also a decorator, with or without brackets."""
 
-    fields: ClassVar[dict[str, bool]]
+    fields: dict[str, bool]
 
     def __new__(cls, func: Any = None) -> Any:
         return super().__new__(cls) if func is None else cls()(func)
 
+    def __call__(self, func: F) -> F:
+        if not inspect.isgeneratorfunction(func):
+            return super().__call__(func)
+
+        @functools.wraps(func)
+        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:  # each step runs in the mode, its user does not
+            generator = func(*args, **kwargs)
+            sent = None
+            while True:
+                try:
+                    with self._recreate_cm():
+                        item = generator.send(sent)
+                except StopIteration as end:
+                    return end.value
+                sent = yield item
+
+        return steps  # type: ignore[return-value]
+
     def _recreate_cm(self) -> _Mode:
         new: _Mode = type(self)()
+        new.fields = self.fields
         return new
 
     def __enter__(self) -> None:
@@ -96,16 +142,20 @@ class no_grad(_Mode):  # noqa: N801 - PyTorch's name
     False
     """
 
-    fields: ClassVar[dict[str, bool]] = {"grad": False}
+    fields = {"grad": False}  # noqa: RUF012
 
 
 class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
     """Ops in the block are recorded, also inside a `no_grad` block."""
 
-    fields: ClassVar[dict[str, bool]] = {"grad": True}
+    fields = {"grad": True}  # noqa: RUF012
 
 
 class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
-    """Like `no_grad`, and an `enable_grad` inside it has no effect."""
+    """Like `no_grad`, and an `enable_grad` inside it has no effect; `inference_mode(False)` ends it for a block."""
 
-    fields: ClassVar[dict[str, bool]] = {"inference": True}
+    def __new__(cls, mode: Any = True) -> Any:
+        return super().__new__(cls, None if isinstance(mode, bool) else mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.fields = {"inference": mode}

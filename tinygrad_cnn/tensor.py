@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 
 from tinygrad_cnn import autograd, locks, ops, random
 from tinygrad_cnn.autograd import Node, Variable, is_grad_enabled, wrap
-from tinygrad_cnn.dtypes import dtype_of
+from tinygrad_cnn.dtypes import can_cast, dtype_of
 from tinygrad_cnn.ops.shape import unfold_along
 
 if TYPE_CHECKING:
@@ -92,12 +93,26 @@ def _plain_index(index: Any) -> Any:
     return index.array if isinstance(index, Variable) else index
 
 
+def _in_place(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The in-place method of an op: `x.exp_()` makes the result of `x.exp()` the values of x."""
+    name = function.__name__
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._change(f"{name}_", lambda x: function(x, *args, **kwargs), f"x.{name}(...)")
+
+    method.__name__ = f"{name}_"
+    method.__doc__ = f"`{name}` in place."
+    return method
+
+
 class Handle:
     """What registering a hook returns: `remove()` takes the hook away again."""
 
+    counter: ClassVar[Any] = itertools.count()
+
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
         self.hooks = hooks
-        self.key = max(hooks, default=-1) + 1
+        self.key = next(Handle.counter)  # a key of its own: a second `remove` must not reach a later hook
         hooks[self.key] = hook
 
     def remove(self) -> None:
@@ -156,6 +171,10 @@ class Tensor(Variable):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: the new data are a {type(value).__name__}, expected a Tensor")
+        if self.tracked and not value.is_floating_point():
+            raise TypeError(f"data: this tensor requires grad, so it expects floats, the new data are {value.dtype}")
         self.array = value.array
 
     @property
@@ -244,8 +263,7 @@ class Tensor(Variable):
         return self.array
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
-        array = self.numpy()
-        return array.astype(dtype) if dtype is not None or copy else array
+        return np.array(self.numpy(), dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from tinygrad_cnn import numpy_api
@@ -305,8 +323,19 @@ class Tensor(Variable):
 
     # ---- into other types ----
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
-        """The same values in another dtype: `x.to(tg.float64)`, `x.to("cpu")`, `x.to(other)`."""
+    def to(
+        self,
+        *args: Any,
+        dtype: Any = None,
+        device: Any = None,
+        non_blocking: _Bool = False,
+        copy: _Bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        """The same values in another dtype: `x.to(tg.float64)`, `x.to("cpu")`, `x.to(other)`.
+
+        The tensor itself where nothing changes, unless `copy`. What speaks of other devices has no effect.
+        """
         for x in args:
             if isinstance(x, Tensor):
                 dtype = x.dtype
@@ -316,7 +345,7 @@ class Tensor(Variable):
                 dtype = x
         check_device("to", device)
         if dtype is None or dtype_of(dtype) == self.dtype:
-            return self
+            return ops.clone(self) if copy else self
         return ops.cast(self, dtype_of(dtype))
 
     def type(self, dtype: Any) -> Tensor:
@@ -416,6 +445,8 @@ class Tensor(Variable):
         """Fill `.grad` of this result of an op too, when backward passes it."""
         if self.node is None:
             return
+        if self.node.hooks is None:
+            self.node.hooks = {}
         target = weakref.ref(self)
 
         def keep(g: Tensor) -> None:
@@ -423,62 +454,40 @@ class Tensor(Variable):
             if tensor is not None:
                 tensor.grad = g if tensor.grad is None else tensor.grad + g
 
-        self.register_hook(keep)
+        self.node.hooks[sys.maxsize] = keep  # after all other hooks, and once
 
     # ---- in place ----
 
-    def _assign(self, name: str, out: Any, functional: str) -> Tensor:
-        """Make `out` the values of this tensor. While a graph needs them, that raises, and names the functional form.
+    def _change(self, name: str, change: Callable[[Tensor], Any], functional: str) -> Tensor:
+        """Make `change(x)` the values of this tensor x. While a graph needs the old ones, that raises.
 
-        A result that is to be recorded gives the tensor a new node; its memory must then be its own.
+        A result that is to be recorded gives the tensor a new array and a new node, so its memory must be its own.
+        The errors name the functional form.
         """
+        if self.tracked and self.node is None and is_grad_enabled():
+            raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
+        if (holder := locks.holder(self.array)) is not None:
+            raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
+        shared = self.array.base is not None or sys.getrefcount(self.array) > 2
+        before = wrap(self.array, self.node)
+        out = change(before)
         out = out if isinstance(out, Variable) else wrap(np.asarray(out))
         if out.shape != self.shape:
             raise ValueError(f"{name}: the result has shape {out.shape}, the tensor {self.shape}")
-        if not np.can_cast(out.dtype, self.dtype, "same_kind"):
+        if not can_cast(out.dtype, self.dtype):
             raise TypeError(f"{name}: the result is {out.dtype}, which does not go into a tensor of {self.dtype}")
-        if (holder := locks.holder(self.array)) is not None:
-            raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
         if not out.tracked and not (self.tracked and is_grad_enabled()):
-            np.copyto(self.array, out.array, casting="same_kind")
+            np.copyto(self.array, out.array, casting="unsafe")
             return self
-        if self.tracked and self.node is None:
-            raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
-        if self.array.base is not None or sys.getrefcount(self.array) > 2:
+        if shared:
             raise RuntimeError(
                 f"{name}: this tensor shares its memory, and a gradient is to be recorded; use {functional}"
             )
+        if not out.tracked:  # overwritten: a gradient of 0 goes on to what was there before
+            out = ops.where(True, out, before)
         out = out if out.dtype == self.dtype else ops.cast(out, self.dtype)
         self.array, self.node, self.tracked = out.array, out.node, out.tracked
         return self
-
-    def _before(self) -> Tensor:
-        """The tensor as it is now, for an op whose result will take its place."""
-        return wrap(self.array, self.node) if self.node is not None or not self.tracked else self
-
-    def add_(self, other: Any, *, alpha: _Float = 1) -> Tensor:
-        """Add alpha · other in place."""
-        return self._assign("add_", ops.add(self._before(), other, alpha=alpha), "x.add(other)")
-
-    def sub_(self, other: Any, *, alpha: _Float = 1) -> Tensor:
-        """Subtract alpha · other in place."""
-        return self._assign("sub_", ops.sub(self._before(), other, alpha=alpha), "x.sub(other)")
-
-    def mul_(self, other: Any) -> Tensor:
-        """Multiply by `other` in place."""
-        return self._assign("mul_", ops.mul(self._before(), other), "x.mul(other)")
-
-    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        """Divide by `other` in place."""
-        return self._assign("div_", ops.div(self._before(), other, rounding_mode=rounding_mode), "x.div(other)")
-
-    def pow_(self, exponent: Any) -> Tensor:
-        """Raise to a power in place."""
-        return self._assign("pow_", ops.pow(self._before(), exponent), "x.pow(exponent)")
-
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        """Clamp in place."""
-        return self._assign("clamp_", ops.clamp(self._before(), min, max), "x.clamp(min, max)")
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
@@ -486,37 +495,86 @@ class Tensor(Variable):
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to `value`."""
-        return self._assign("fill_", np.full(self.shape, value, self.dtype), "full_like(x, value)")
+        return self._change("fill_", lambda x: np.full(x.shape, value, x.dtype), "full_like(x, value)")
 
     def copy_(self, other: Any) -> Tensor:
         """Take over the values of `other`, which broadcasts to this shape."""
         source = other if isinstance(other, Variable) else wrap(np.asarray(other))
-        values = ops.cast(ops.broadcast_to(source, self.shape), self.dtype)
-        return self._assign("copy_", values, "other.clone()")
+        return self._change("copy_", lambda x: ops.cast(ops.broadcast_to(source, x.shape), x.dtype), "other.clone()")
 
     def normal_(self, mean: _Float = 0.0, std: _Float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Fill with normal numbers."""
         stream = (generator or random.default_generator).numpy
-        return self._assign("normal_", stream.normal(mean, std, self.shape).astype(self.dtype), "randn_like(x)")
+        return self._change("normal_", lambda x: stream.normal(mean, std, x.shape).astype(x.dtype), "randn_like(x)")
 
     def uniform_(self, from_: _Float = 0.0, to: _Float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Fill with uniform numbers between `from_` and `to`."""
         stream = (generator or random.default_generator).numpy
-        return self._assign("uniform_", stream.uniform(from_, to, self.shape).astype(self.dtype), "rand_like(x)")
+        return self._change("uniform_", lambda x: stream.uniform(from_, to, x.shape).astype(x.dtype), "rand_like(x)")
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if is_grad_enabled() and (self.tracked or (isinstance(value, Variable) and value.tracked)):
-            self._assign("t[i] = v", ops.index_put(self._before(), index, value), "index_put(t, i, v)")
+            self._change("t[i] = v", lambda x: ops.index_put(x, index, value), "index_put(t, i, v)")
             return
         if (holder := locks.holder(self.array)) is not None:
             raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
         self.array[_plain_index(index)] = value.array if isinstance(value, Variable) else value
 
+    abs_ = _in_place(ops.abs)
+    add_ = _in_place(ops.add)
+    addcdiv_ = _in_place(ops.addcdiv)
+    addcmul_ = _in_place(ops.addcmul)
+    bitwise_and_ = _in_place(ops.bitwise_and)
+    bitwise_not_ = _in_place(ops.bitwise_not)
+    bitwise_or_ = _in_place(ops.bitwise_or)
+    bitwise_xor_ = _in_place(ops.bitwise_xor)
+    ceil_ = _in_place(ops.ceil)
+    clamp_ = _in_place(ops.clamp)
+    clamp_max_ = _in_place(ops.clamp_max)
+    clamp_min_ = _in_place(ops.clamp_min)
+    cos_ = _in_place(ops.cos)
+    div_ = _in_place(ops.div)
+    erf_ = _in_place(ops.erf)
+    exp_ = _in_place(ops.exp)
+    expm1_ = _in_place(ops.expm1)
+    floor_ = _in_place(ops.floor)
+    floor_divide_ = _in_place(ops.floor_divide)
+    index_add_ = _in_place(ops.index_add)
+    lerp_ = _in_place(ops.lerp)
+    log_ = _in_place(ops.log)
+    log1p_ = _in_place(ops.log1p)
+    masked_fill_ = _in_place(ops.masked_fill)
+    mul_ = _in_place(ops.mul)
+    neg_ = _in_place(ops.neg)
+    pow_ = _in_place(ops.pow)
+    reciprocal_ = _in_place(ops.reciprocal)
+    relu_ = _in_place(ops.relu)
+    remainder_ = _in_place(ops.remainder)
+    round_ = _in_place(ops.round)
+    rsqrt_ = _in_place(ops.rsqrt)
+    scatter_ = _in_place(ops.scatter)
+    scatter_add_ = _in_place(ops.scatter_add)
+    sigmoid_ = _in_place(ops.sigmoid)
+    sign_ = _in_place(ops.sign)
+    sin_ = _in_place(ops.sin)
+    sqrt_ = _in_place(ops.sqrt)
+    square_ = _in_place(ops.square)
+    sub_ = _in_place(ops.sub)
+    tanh_ = _in_place(ops.tanh)
+    tril_ = _in_place(ops.tril)
+    triu_ = _in_place(ops.triu)
+    trunc_ = _in_place(ops.trunc)
+
     __iadd__ = add_
     __isub__ = sub_
     __imul__ = mul_
     __itruediv__ = div_
+    __ifloordiv__ = floor_divide_
+    __imod__ = remainder_
     __ipow__ = pow_
+    __iand__ = bitwise_and_
+    __ior__ = bitwise_or_
+    __ixor__ = bitwise_xor_
 
     # ---- operators ----
 
@@ -600,6 +658,8 @@ class Tensor(Variable):
     abs = ops.abs
     acos = ops.acos
     add = ops.add
+    addcdiv = ops.addcdiv
+    addcmul = ops.addcmul
     addmm = ops.addmm
     all = ops.all
     allclose = ops.allclose

@@ -4,7 +4,7 @@ For each sample the function, the method, the in-place method and the operator a
 float64, float32, integers and booleans, and value, shape, dtype, changed arguments and gradients are compared: those
 of the first order with and without `create_graph`, in float64 also those of the second.
 
-`OPINFO_SAMPLES` says how many samples an entry, a form and a dtype get, spread over PyTorch's list (40; 0 for all), and
+`OPINFO_SAMPLES` says how many samples an entry, a form and a dtype get, spread over PyTorch's list (24; 0 for all), and
 `OPINFO_REFERENCE=1` takes PyTorch's longer lists, with extreme numbers and odd memory layouts.
 """
 
@@ -28,11 +28,11 @@ from tinygrad_cnn.tensor import Tensor
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore::UserWarning")]
 torch = pytest.importorskip("torch")
 
-SAMPLES = int(os.environ.get("OPINFO_SAMPLES", "40"))
+SAMPLES = int(os.environ.get("OPINFO_SAMPLES", "24"))
 REFERENCE = os.environ.get("OPINFO_REFERENCE", "0") == "1"
 
 OPS = """
-abs acos add addmm all allclose amax amin any arange argmax argmin argsort asin atan atan2 baddbmm bernoulli bitwise_and
+abs acos add addcdiv addcmul addmm all allclose amax amin any arange argmax argmin argsort asin atan atan2 baddbmm bernoulli bitwise_and
 bitwise_not bitwise_or bitwise_xor bmm bool broadcast_tensors broadcast_to byte cat ceil chunk clamp clamp_max clamp_min
 clone contiguous cos cosh cumprod cumsum diagonal div dot double einsum empty empty_like eq equal erf exp exp2 expand
 expand_as expm1 eye flatten flip float floor floor_divide full full_like gather ge gt half hstack index_add index_put
@@ -95,6 +95,11 @@ DIFFERENCES = [
     Difference(
         "interpolate", lambda sample, dtype: "antialias" in sample.kwargs, "there is no `antialias`"
     ),
+    Difference(
+        "interpolate",
+        lambda sample, dtype: dtype == "uint8" and sample.kwargs.get("mode") == "bicubic",
+        "PyTorch cuts pixels to 0 ... 255 also between the two directions; ours once",
+    ),
 ]  # fmt: skip
 
 # Numbers drawn by chance, or whatever is in memory: shape and dtype are compared.
@@ -115,8 +120,6 @@ def complaint(value: Any) -> str:
         return "complex numbers and PyTorch's other dtypes"
     if isinstance(value, torch.dtype) and value not in dtypes():
         return "complex numbers and PyTorch's other dtypes"
-    if isinstance(value, torch.memory_format | torch.layout):
-        return "memory formats and layouts"
     return next((text for x in parts(value) if (text := complaint(x))), "")
 
 
@@ -204,15 +207,16 @@ def full_name(entry: Any) -> str:
 
 
 def forms_of(entry: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(form, ours, PyTorch's): the function, and the method, in-place method and operators that both have."""
+    """(form, ours, PyTorch's): the function, and the method, operators and in-place method that both have."""
     yield "function", CALLS.get(full_name(entry)) or function_of(entry.name), entry.op
     if entry.method_variant and callable(method := getattr(Tensor, entry.name, None)):
         yield "method", method, entry.method_variant
+    if entry.operator_variant:
+        yield "operator", entry.operator_variant, entry.operator_variant
     if entry.inplace_variant and (method := getattr(Tensor, f"{entry.name}_", None)):
         yield "in place", method, entry.inplace_variant
-    for operator in (entry.operator_variant, entry.inplace_operator_variant):
-        if operator:
-            yield "operator", operator, operator
+    if entry.inplace_operator_variant:
+        yield "in place", entry.inplace_operator_variant, entry.inplace_operator_variant
 
 
 @functools.cache
@@ -248,12 +252,15 @@ def check(entry: Any, form: str, ours: Any, theirs: Any, sample: Any, order: int
     arguments = (sample.input, tuple(sample.args), sample.kwargs)
     theirs_in = convert(arguments, copy_of)
     ours_in = convert(arguments, ours_of)
+    for layout in ("memory_format", "layout"):  # there is one
+        ours_in[2].pop(layout, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             expected = theirs(theirs_in[0], *theirs_in[1], **theirs_in[2])
-        except RuntimeError:  # an in-place result that does not fit, an operator without the sample's keywords
-            return
+        except (RuntimeError, TypeError):
+            assert form != "function"
+            return  # a result that does not fit in place, an operator without the sample's keywords
     if any(x.dtype not in dtypes() for x in tensors(expected)):
         return
     result = ours(ours_in[0], *ours_in[1], **ours_in[2])
@@ -330,11 +337,14 @@ def compare_gradients(ours_in: Any, theirs_in: Any, result: Any, expected: Any, 
             return
         wanted = [torch.zeros_like(x) if g is None else g for x, g in zip(their_xs, found, strict=True)]
         plain = tg.autograd.grad(outs, xs, our_seeds, retain_graph=True, materialize_grads=True)
-        live = tg.autograd.grad(outs, xs, our_seeds, create_graph=True, materialize_grads=True)
-        for i, (a, b, g) in enumerate(zip(plain, live, wanted, strict=True)):
+        for i, (a, g) in enumerate(zip(plain, wanted, strict=True)):
             close(a.array, g, f"gradient {i} of order {n}", bound=10.0**n * 1e-9)
-            close(b.array, g, f"gradient {i} of order {n}, create_graph", bound=10.0**n * 1e-9)
-            assert b.requires_grad or not g.requires_grad, f"gradient {i} of order {n}: the graph ends"
+        if not more:
+            return
+        live = tg.autograd.grad(outs, xs, our_seeds, create_graph=True, materialize_grads=True)
+        for i, (a, g) in enumerate(zip(live, wanted, strict=True)):
+            close(a.array, g, f"gradient {i} of order {n}, create_graph", bound=10.0**n * 1e-9)
+            assert a.requires_grad or not g.requires_grad, f"gradient {i} of order {n}: the graph ends"
         xs, their_xs = xs + our_seeds, their_xs + their_seeds
         pairs = [(a, b) for a, b in zip(live, wanted, strict=True) if b.requires_grad]
         outs, their_outs = [a for a, _ in pairs], [b for _, b in pairs]
@@ -357,14 +367,16 @@ def test_samples(name: str) -> None:
     short = name.split(".")[-1]
     failures, count = [], 0
     for entry in entries()[name]:
-        for dtype in ("float64", "float32", "int64", "bool", "uint8", "int32"):
+        for dtype in ("float64", "float32", "int64", "bool", "uint8"):
             if getattr(torch, dtype) not in entry.dtypes:
                 continue
+            samples: list[Any] = []
             for form, ours, theirs in forms_of(entry):
                 grad = entry.supports_autograd and dtype.startswith("float") and form != "in place"
                 second = dtype == "float64" and entry.supports_gradgrad and short not in FIRST_ORDER
                 order = (2 if second else 1) if grad else 0
-                for sample in samples_of(entry, short, dtype, grad):
+                samples = samples if samples and form != "in place" else list(samples_of(entry, short, dtype, grad))
+                for sample in samples:
                     count += 1
                     try:
                         check(entry, form, ours, theirs, sample, order)
@@ -388,7 +400,7 @@ def test_what_pytorch_refuses_is_refused(name: str) -> None:
             sample = error.sample_input
             arguments = (sample.input, tuple(sample.args), sample.kwargs)
             numbers = not tensors(sample.input) or any(x is not True and x == 2 for x in sample.args[:1] if type(x) is int)
-            if complaint(arguments) or numbers or name in LENIENT or any(x.ndim > 64 for x in tensors(arguments)):
+            if complaint(arguments) or "out" in sample.kwargs or numbers or name in LENIENT or any(x.ndim > 64 for x in tensors(arguments)):
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

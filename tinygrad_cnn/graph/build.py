@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn.autograd import Node, Variable, enable_grad
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, Kind, ModuleInfo
+from tinygrad_cnn.graph.record import Call, Recorder, calls_of_nodes, leading_up_to
 from tinygrad_cnn.graph.style import family_of
+from tinygrad_cnn.locks import owner_of
+from tinygrad_cnn.modes import watched_by
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.source import line_number
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["capture", "of"]
+__all__ = ["Origin", "capture", "of", "run_once"]
 
 
 def of(
@@ -43,13 +47,16 @@ def of(
             f"graph.of: {len(found)} tensors, and none of them requires grad, so nothing recorded how they were made; "
             "graph.capture(function, *inputs) records"
         )
+    nodes = _recorded([tensor.edge for _, tensor in tracked])
+    calls = calls_of_nodes(nodes)
+    made = {id(node): call for node, call in zip(nodes, calls, strict=True)}
     builder = _Builder(model, dict(names or {}))
-    builder.add_all([tensor for _, tensor in tracked])
+    builder.add_all(calls)
     for name, tensor in tracked:
-        builder.add_output(name, tensor)
+        builder.add_output(name, tensor, made.get(id(tensor.edge), tensor))
     if title is None:
         title = type(model).__name__ if model is not None else "output"
-    return Graph(builder.nodes, builder.edges, builder.modules, title)
+    return builder.graph(title)
 
 
 def capture(
@@ -58,12 +65,15 @@ def capture(
     model: Module | None = None,
     names: Mapping[str, Variable] | None = None,
     title: str | None = None,
+    on_error: str = "raise",
     **kwargs: Any,
 ) -> Graph:
     """Run a Module or function on `inputs` (Tensors or arrays) once, and return the graph of its results.
 
-    The run leaves no trace: buffers (running statistics) and the random stream are put back, nobody's `.grad` changes.
+    Everything that led to a result is in it, also what ran without gradients. The run leaves no trace: buffers
+    (running statistics) and the random stream are put back, nobody's `.grad` changes.
     model: gives the names of parameters where `function` is not itself a Module; names: names of more tensors.
+    on_error: "raise", or "draw": a run that fails gives the graph up to the op that failed, which is drawn in red.
     kwargs go to the function.
 
     >>> import tinygrad_cnn as tg
@@ -71,16 +81,69 @@ def capture(
     >>> [node.name for node in g.nodes]
     ['input', 'weight', 'bias', 'linear', 'output']
     """
-    model = function if isinstance(function, Module) else model
-    arguments = {name: _leaf(value) for name, value in zip(_names(function, len(inputs)), inputs, strict=True)}
-    with _undisturbed(model), enable_grad():
-        outputs = function(*arguments.values(), **kwargs)
-    known = {name: value for name, value in (kwargs | arguments).items() if isinstance(value, Variable)}
-    if title is None:
-        title = type(model).__name__ if model is not None else getattr(function, "__name__", "function")
-    return of(
-        outputs, model=model, names={**(names or {}), **known}, title="function" if title == "<lambda>" else title
+    if on_error not in ("raise", "draw"):
+        raise ValueError(f"graph.capture: on_error is {on_error!r}, expected one of raise, draw")
+    if not callable(function):
+        raise TypeError(f"graph.capture: the model is {type(function).__name__}, expected a Module or a function")
+    origin = Origin(
+        function, inputs, kwargs, model if not isinstance(function, Module) else function, dict(names or {}), title
     )
+    return run_once(origin, on_error)[0]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a captured graph came from, so that it can run again: the function, its arguments, names for the picture."""
+
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    model: Module | None
+    names: dict[str, Variable]
+    title: str | None
+
+
+def run_once(origin: Origin, on_error: str = "raise") -> tuple[Graph, dict[int, Call], Any]:
+    """Run what `origin` says, watched: the graph, the calls by the numbers of their nodes, and the result.
+
+    The inputs of a model with trainable parameters are taken as they are; those of anything else require grad, so
+    that there is a backward to speak of.
+    """
+    model = origin.model
+    tracked = model is None or not any(p.requires_grad for p in model.parameters())
+    names = _names(origin.function, len(origin.inputs))
+    arguments = {name: _leaf(value, tracked) for name, value in zip(names, origin.inputs, strict=True)}
+    recorder = Recorder()
+    outputs, failure = None, None
+    with _undisturbed(origin.model), enable_grad(), watched_by(recorder):
+        try:
+            outputs = origin.function(*arguments.values(), **origin.kwargs)
+        except Exception as error:
+            if on_error == "raise":
+                raise
+            failure = error
+    known = {name: value for name, value in (origin.kwargs | arguments).items() if isinstance(value, Variable)}
+    builder = _Builder(origin.model, {**origin.names, **known})
+    found = [(name, tensor, recorder.source(tensor)) for name, tensor in _tensors(outputs, "")]
+    if failure is None:
+        if not found:
+            raise ValueError("graph.capture: the function returned no Tensor, expected one, or several in a container")
+        builder.add_all(leading_up_to(recorder.calls, [s for _, _, s in found if type(s) is Call]))
+        for name, tensor, source in found:
+            builder.add_output(name, tensor, source)
+    else:
+        ends = recorder.calls[-1:]
+        builder.add_all(leading_up_to(recorder.calls, ends))
+        builder.add_failure(failure, ends[0] if ends else next(iter(known.values()), None))
+    title = origin.title or _title(origin)
+    return builder.graph(title, origin), {number: call for call, number in builder.numbers.items()}, outputs
+
+
+def _title(origin: Origin) -> str:
+    if origin.model is not None:
+        return type(origin.model).__name__
+    name = getattr(origin.function, "__name__", "function")
+    return "function" if name == "<lambda>" else name
 
 
 class _Builder:
@@ -89,12 +152,15 @@ class _Builder:
     def __init__(self, model: Module | None, inputs: Mapping[str, Any]) -> None:
         self.nodes: list[GraphNode] = []
         self.edges: list[Edge] = []
-        self.ids: dict[int, int] = {}
+        self.numbers: dict[Call, int] = {}
+        self.leaves: dict[int, int] = {}  # by the leaf's id
+        self.unnamed = 0
         self.calls: dict[str, tuple[Any, int]] = {}  # each module's first op, and its latest call
         self.place: Any = None  # where the latest op stands
         self.modules: dict[str, ModuleInfo] = {}
         self.names: dict[int, tuple[str, Kind]] = {}  # of tensors, by id
         self.owners: dict[int, Any] = {}  # the tensors with names, by the ids of their arrays
+        self.memory: dict[int, int] = {}  # numbers of the memory blocks that backward needs; 0 for the leaves' own
         if model is not None:
             self.modules = {
                 path: ModuleInfo(type(module).__name__, module.extra_repr(), _is_layer(module))
@@ -109,67 +175,102 @@ class _Builder:
         for name, tensor in tensors:
             self.names[id(tensor)] = name, kind
             self.owners[id(tensor.array)] = tensor
+            self.memory[id(owner_of(tensor.array))] = 0
 
-    def add_all(self, outputs: Sequence[Any]) -> None:
-        """Add every op that the outputs depend on, each after the leaves that it is the first to use."""
-        for node in _recorded([tensor.edge for tensor in outputs]):
-            self._add_op(node)
+    def graph(self, title: str, origin: Origin | None = None) -> Graph:
+        return Graph(self.nodes, self.edges, self.modules, title, origin=origin)
 
-    def add_output(self, name: str, tensor: Any) -> None:
-        source = self._source(tensor.edge, "", "")
-        is_loss = tensor.shape == () and self.nodes[source].family == "reduction, loss"
+    def add_all(self, calls: Iterable[Call]) -> None:
+        """Add every call, each after the leaves that it is the first to use."""
+        for call in calls:
+            self._add_op(call)
+
+    def add_output(self, name: str, tensor: Any, source: Any) -> None:
+        number = self._source(source, "", "")
+        is_loss = tensor.shape == () and self.nodes[number].family == "reduction, loss"
         label = name or ("loss" if is_loss else "output")
-        self._append("output", label, tensor, path="")
-        self._connect(source, "")
+        self._append("output", label, tensor, path="", tracked=tensor.tracked)
+        self._connect(number, "")
+
+    def add_failure(self, error: Exception, last: Any) -> None:
+        """The end of a run that failed outside the ops: in a module's or a function's own checks."""
+        if type(last) is Call and last.error:
+            return
+        nothing = np.zeros(0, np.float32)
+        source = None if last is None else self._source(last, "", "")
+        text = f"{type(error).__name__}: {error}"
+        self._append("op", "error", nothing, family="other op", error=text)
+        if source is not None:
+            self._connect(source, "")
 
     def _connect(self, source: int, argument: str) -> None:
         """An edge from a node to the newest one."""
         made = self.nodes[source]
         self.edges.append(Edge(source, len(self.nodes) - 1, argument, made.shape, made.dtype, made.nbytes))
 
-    def _add_op(self, node: Node) -> None:
-        assert node.edges is not None
+    def _add_op(self, call: Call) -> None:
         sources: list[tuple[int, str]] = []
         constants: dict[str, str] = {}
-        for i, edge in enumerate(node.edges):
-            argument, value = _argument(node, i)
-            if edge is not None:
-                sources.append((self._source(edge, argument, node.path), argument))
-            elif id(value) in self.owners:
-                sources.append((self._source(self.owners[id(value)], argument, node.path), argument))
-            elif value is not None:
-                constants[argument] = _in_words(value)
-        params = {name: plain(value) for name, value in node.params.items()}
-        defaults = {name: plain(value) for name, value in node.op.defaults.items()}
-        self.ids[id(node)] = self._append(
+        for argument, source in call.sources:
+            if isinstance(source, np.ndarray):
+                source = self.owners.get(id(source), source)
+            elif isinstance(source, Variable) and not source.tracked:
+                source = self.owners.get(id(source.array), source)
+            if isinstance(source, (Call, Variable)) and (
+                type(source) is Call or source.tracked or id(source) in self.names
+            ):
+                sources.append((self._source(source, argument, call.path), argument))
+            elif source is not None:
+                constants[argument] = _in_words(source)
+        params = {name: plain(value) for name, value in call.params.items()}
+        defaults = {name: plain(value) for name, value in call.op.defaults.items()}
+        self.numbers[call] = self._append(
             "op",
-            node.op.name,
-            node,
-            family=family_of(node.op),
-            path=node.path,
-            call=self._call(node, sources),
-            composite=node.label,
+            call.op.name,
+            call,
+            family=family_of(call.op),
+            path=call.path,
+            call=self._module_call(call, sources),
+            composite=call.label[0] if call.label else "",
+            run=call.label[1] if call.label else 0,
             params=params,
             changed=tuple(name for name, value in params.items() if defaults.get(name, params) != value),
             constants=constants,
-            site=node.instruction,
-            where=f"{os.path.basename(node.code.co_filename)}:{line_number(node.code, node.instruction)}",
+            where=f"{os.path.basename(call.code.co_filename)}:{line_number(call.code, call.instruction)}",
+            tracked=call.node is not None,
+            saved=self._saved(call.node),
+            error=call.error,
         )
         for source, argument in sources:
             self._connect(source, argument)
 
-    def _source(self, edge: Any, argument: str, path: str) -> int:
-        """The number of what an edge comes from; a leaf that is met for the first time is added."""
-        if id(edge) not in self.ids:
-            name, kind = self.names.get(id(edge), ("", "input"))
-            if isinstance(edge, Parameter) and not name:
+    def _saved(self, node: Node | None) -> tuple[tuple[str, int, int], ...]:
+        """What a node keeps for backward: the name, the number of the block of memory, and the block's bytes."""
+        found = []
+        for name, value in {} if node is None else sorted(node.saved.items()):
+            for x in value if type(value) is tuple else (value,):
+                if isinstance(x, np.ndarray):
+                    owner = owner_of(x)
+                    number = self.memory.setdefault(id(owner), len(self.memory) + 1)
+                    found.append((name, number, owner.nbytes))
+        return tuple(found)
+
+    def _source(self, source: Any, argument: str, path: str) -> int:
+        """The number of what an argument comes from; a leaf that is met for the first time is added."""
+        if type(source) is Call:
+            return self.numbers[source]
+        if id(source) not in self.leaves:
+            name, kind = self.names.get(id(source), ("", "input"))
+            if isinstance(source, Parameter) and not name:
                 name, kind = f"{path}.{argument}".strip("."), "parameter"
-            leaves = sum(node.kind == "input" for node in self.nodes)
+            if kind == "input":
+                self.unnamed += 1
             owner = name.rpartition(".")[0] if kind != "input" else ""
-            self.ids[id(edge)] = self._append(
-                kind, name or f"leaf {leaves + 1}", edge, path=owner, trainable=edge.tracked and kind == "parameter"
-            )
-        return self.ids[id(edge)]
+            self.leaves[id(source)] = self._append(
+                kind, name or f"leaf {self.unnamed}", source, path=owner, tracked=source.tracked,
+                trainable=source.tracked and kind == "parameter",
+            )  # fmt: skip
+        return self.leaves[id(source)]
 
     def _append(self, kind: Kind, name: str, what: Any, **more: Any) -> int:
         id = len(self.nodes)
@@ -177,20 +278,20 @@ class _Builder:
         self.nodes.append(GraphNode(id, kind, name, tuple(what.shape), dtype.name, dtype.itemsize, **more))
         return id
 
-    def _call(self, node: Node, sources: list[tuple[int, str]]) -> int:
+    def _module_call(self, call: Call, sources: list[tuple[int, str]]) -> int:
         """Which call of its module an op belongs to: a new one begins when the module's first op comes again.
 
         A composite may hold that op several times over; it then goes on, and no new call begins.
         """
-        mark = node.op.name, tuple(source for source, _ in sources if self.nodes[source].kind == "parameter")
-        place = node.path, node.label, node.instruction
-        goes_on = bool(node.label) and place == self.place
+        mark = call.op.name, tuple(source for source, _ in sources if self.nodes[source].kind == "parameter")
+        place = call.path, call.label
+        goes_on = call.label is not None and place == self.place
         self.place = place
-        first, call = self.calls.setdefault(node.path, (mark, -1))
-        if mark == first and node.path and not goes_on:
-            call += 1
-            self.calls[node.path] = first, call
-        return max(call, 0)
+        first, number = self.calls.setdefault(call.path, (mark, -1))
+        if mark == first and call.path and not goes_on:
+            number += 1
+            self.calls[call.path] = first, number
+        return max(number, 0)
 
 
 def _is_layer(module: Module) -> bool:
@@ -214,18 +315,6 @@ def _recorded(edges: list[Any]) -> list[Node]:
         nodes[id(edge)] = edge
         stack.extend(edge.edges)
     return sorted(nodes.values(), key=lambda node: node.seq)
-
-
-def _argument(node: Node, i: int) -> tuple[str, Any]:
-    """The name of a node's i-th array argument, and its value where the node has kept it."""
-    names = node.op.arguments
-    if not node.op.variadic:
-        return names[i], node.saved.get(names[i])
-    lead = len(names) - 1
-    if i < lead:
-        return names[i], node.saved.get(names[i])
-    kept = node.saved.get(names[-1])
-    return f"{names[-1]}[{i - lead}]", kept[i - lead] if kept is not None else None
 
 
 def plain(value: Any) -> Any:
@@ -267,12 +356,17 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from _tensors(item, f"{name}.{key}" if name else f"output {key}" if isinstance(key, int) else str(key))
 
 
-def _leaf(value: Any) -> Any:
-    """An input as a leaf of its own, that requires grad if it can, so that everything after it is recorded."""
+def _is_float(value: Any) -> bool:
+    return isinstance(value, (Variable, np.ndarray)) and value.dtype.kind == "f"
+
+
+def _leaf(value: Any, tracked: bool) -> Any:
+    """An input as a leaf of its own, which requires grad if it did, or if it is to."""
     if not isinstance(value, (Variable, np.ndarray)):
         return value
     leaf = Tensor(value.array if isinstance(value, Variable) else value)
-    return leaf.requires_grad_(leaf.dtype.kind == "f")
+    required = tracked or (isinstance(value, Variable) and value.tracked)
+    return leaf.requires_grad_(required and _is_float(value))
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:

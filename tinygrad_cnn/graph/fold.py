@@ -52,14 +52,10 @@ def _joined(group: list[GraphNode]) -> GraphNode:
 def fold_layers(graph: Graph) -> Graph:
     """The graph with one node for each call of a layer of `nn`, and for each call of a composite."""
     keys: dict[int, Hashable] = {}
-    run, before = 0, None
     for node in graph.ops:
         info = graph.modules.get(node.path)
-        mark = (node.path, node.call, node.composite, node.site if node.composite else None)
-        run += mark != before
-        before = mark
         if info is not None and info.is_layer:
             keys[node.id] = (node.path, node.call)
         elif node.composite:
-            keys[node.id] = (mark, run)
+            keys[node.id] = (node.composite, node.run)
     return fold(graph, lambda node: keys.get(node.id))

@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.graph.build import Origin
 
 __all__ = ["Edge", "Graph", "GraphNode", "ModuleInfo"]
 
@@ -22,8 +25,9 @@ class GraphNode:
     family: for an op, the file of ops that it comes from. path: the module inside which it ran; call: which call of
     that module it was, from 0. composite: the function of ops that made it. params: the op's static parameters as
     plain values; changed: the names of those that are not at their defaults. constants: arguments without gradient,
-    in words. where: the user's file and line; site: the place in that line's code. count: how many ops were folded
-    into this one.
+    in words. where: the user's file and line; run: the number of the composite's call, the same for all ops in it.
+    count: how many ops were folded into this one. tracked: whether gradients flow to it. saved: what it keeps for
+    backward: a name, the number of the block of memory (0: a leaf's own), the block's bytes. error: why it failed.
     """
 
     id: int
@@ -40,9 +44,12 @@ class GraphNode:
     changed: tuple[str, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
     where: str = ""
-    site: int = 0
+    run: int = 0
     count: int = 1
     trainable: bool = False
+    tracked: bool = True
+    saved: tuple[tuple[str, int, int], ...] = ()
+    error: str = ""
 
     @property
     def size(self) -> int:
@@ -89,12 +96,19 @@ class Graph:
     """
 
     def __init__(
-        self, nodes: Sequence[GraphNode], edges: Sequence[Edge], modules: Mapping[str, ModuleInfo], title: str
+        self,
+        nodes: Sequence[GraphNode],
+        edges: Sequence[Edge],
+        modules: Mapping[str, ModuleInfo],
+        title: str,
+        *,
+        origin: Origin | None = None,
     ) -> None:
         self.nodes = tuple(nodes)
         self.edges = tuple(edges)
         self.modules = dict(modules)
         self.title = title
+        self.origin = origin
         self._into: dict[int, list[Edge]] = {node.id: [] for node in nodes}
         self._out: dict[int, list[Edge]] = {node.id: [] for node in nodes}
         for edge in edges:

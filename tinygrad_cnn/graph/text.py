@@ -35,4 +35,5 @@ def _row(graph: Graph, node: GraphNode) -> list[str]:
         f"({node.composite})" if node.composite and node.composite != node.name else "",
         ", ".join(note for note in notes if note),
         node.where,
+        f"FAILED: {printable(node.error)}" if node.error else "",
     ]

@@ -38,8 +38,8 @@ SMALL_CONV = 50_000
 SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
 # Here columns and BLAS are quicker.
-TINY_PLANE, MANY_CHANNELS = 36, 32
-USEFUL_TILES = 0.55  # the part of Winograd's tiles that must be outputs
+TINY_PLANE, MANY_CHANNELS = 25, 128
+USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
 MANY_CLASSES = 256
 
 _choice: Kernels = "auto"
@@ -76,7 +76,7 @@ def _fast(name: str, size: int, threshold: int, *arrays: Array | None) -> Any:
     if size == 0:
         return None
     for a in arrays:
-        if a is not None and a.dtype != FLOAT32:
+        if a is not None and (a.dtype != FLOAT32 or not a.flags.aligned):
             return None
     return _module(name)
 
@@ -241,7 +241,9 @@ def _row(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(*x.shape[:2], 1, x.shape[2])
 
 
-_packed = np.ascontiguousarray
+def _packed(x: Array, dtype: type | None = None) -> Array:
+    """C-contiguous, an ndarray and of no subclass; not copied where it is so."""
+    return np.asarray(x, dtype, order="C")
 
 
 # Pooling --------------------------------------------------------------------------------------------------------
@@ -347,7 +349,7 @@ def _scale(
 def relu(x: Array) -> Array:
     """`reference.relu`, by the fastest kernel for this size."""
     fast = _fast("elementwise", x.size, LARGE_ARRAY, x) if x.flags.c_contiguous else None
-    return reference.relu(x) if fast is None else fast.relu(x)
+    return reference.relu(x) if fast is None else fast.relu(_packed(x))
 
 
 def relu_grad(g: Array, out: Array) -> Array:
@@ -355,7 +357,7 @@ def relu_grad(g: Array, out: Array) -> Array:
     fast = None
     if g.shape == out.shape and g.flags.c_contiguous and out.flags.c_contiguous:
         fast = _fast("elementwise", g.size, SMALL_ARRAY, g, out)
-    return reference.relu_grad(g, out) if fast is None else fast.relu_grad(g, out)
+    return reference.relu_grad(g, out) if fast is None else fast.relu_grad(_packed(g), _packed(out))
 
 
 # Losses ---------------------------------------------------------------------------------------------------------

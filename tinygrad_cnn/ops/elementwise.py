@@ -16,13 +16,13 @@ from tinygrad_cnn.autograd import Array, Variable, op
 from tinygrad_cnn.dtypes import promote
 
 __all__ = [
-    "abs", "acos", "add", "allclose", "asin", "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "clone", "cos", "cosh", "div", "eq", "equal",
-    "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt", "isclose", "isfinite", "isinf",
-    "isnan", "le", "lerp", "log", "log1p", "log2", "log10", "logaddexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul", "nan_to_num", "ne", "neg",
-    "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sign", "sin", "sinc", "sinh",
-    "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
+    "abs", "acos", "add", "addcdiv", "addcmul", "allclose", "asin", "atan", "atan2", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "clone", "cos",
+    "cosh", "div", "eq", "equal", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt",
+    "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum",
+    "mul", "nan_to_num", "ne", "neg", "pow", "reciprocal", "remainder", "round", "rsqrt", "rsub", "sigmoid",
+    "sign", "sin", "sinc", "sinh", "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 quiet = np.errstate(all="ignore")  # for kernels that meet 1/0, log(0) or an overflow in ordinary use
@@ -301,6 +301,26 @@ def lerp_grad_end(g: Array, weight: Array) -> Array:
 @lerp.vjp("weight")
 def lerp_grad_weight(g: Array, input: Array, end: Array) -> Array:
     return g * (end - input)
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value · tensor1 · tensor2.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.addcmul(tg.tensor([1.0]), tg.tensor([2.0]), tg.tensor([3.0]), value=0.5)
+    tensor([4.])
+    """
+    return add(input, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value · tensor1 / tensor2.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.addcdiv(tg.tensor([1.0]), tg.tensor([2.0]), tg.tensor([4.0]), value=-1)
+    tensor([0.5000])
+    """
+    return add(input, div(tensor1, tensor2), alpha=value)
 
 
 # ---- powers ------------------------------------------------------------------------------------------------

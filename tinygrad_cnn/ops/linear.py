@@ -339,11 +339,15 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Any:
     if not input.ndim or weight.ndim not in (1, 2) or input.shape[-1] != features:
         has = f"has {input.shape[-1]} features " if input.ndim else "is "
         raise ValueError(f"input {has}{input.shape}, weight expects {features} {weight.shape}")
-    _check_dtypes(input=input, weight=weight)
+    if input.dtype != weight.dtype:
+        _check_dtypes(input=input, weight=weight)
     if bias is not None:
         if bias.shape not in (weight.shape[:-1], ()):
             raise ValueError(f"bias is {bias.shape}, weight expects {weight.shape[:-1]} {weight.shape}")
-        _check_dtypes(weight=weight, bias=bias)
+        if bias.dtype != weight.dtype:
+            _check_dtypes(weight=weight, bias=bias)
+    if input.ndim == weight.ndim == 2:
+        return kernels.linear(input, weight, bias)
     out = kernels.linear(_rows(input), weight if weight.ndim == 2 else weight[None], bias)
     return out.reshape(input.shape[:-1] + weight.shape[:-1])
 
@@ -365,6 +369,22 @@ def linear_grad_weight(g: Array, input: Array, weight_shape: Shape) -> Array:
 @linear.vjp("bias")
 def linear_grad_bias(g: Array, bias_shape: Shape) -> Array:
     return sum_to(g, shape=bias_shape)
+
+
+@linear.shortcut
+def linear_grads(g: Any, input: Any, weight: Any, bias_shape: Shape, needs: tuple[bool, bool, bool]) -> tuple[Any, ...]:
+    """The three gradients at once, without an op call for each turn and reshape."""
+    rows = g.reshape(-1, 1) if weight.ndim == 1 else _rows(g)
+    dx = dw = db = None
+    if needs[0]:
+        dx = kernels.matmul(rows, weight if weight.ndim == 2 else weight[None])
+        dx = dx if dx.shape == input.shape else dx.reshape(input.shape)
+    if needs[1]:
+        dw = kernels.matmul(rows.T, _rows(input))
+        dw = dw if dw.shape == weight.shape else dw.reshape(weight.shape)
+    if needs[2]:
+        db = rows.sum(axis=0) if len(bias_shape) else rows.sum()
+    return dx, dw, db
 
 
 @composite

@@ -164,7 +164,10 @@ def _labels(name: str, input: Any, target: Any, axis: int, ignore_index: int) ->
         raise TypeError(f"{name}: target holds {labels.dtype}, expected integers")
     if labels.shape != expected:
         raise ValueError(f"{name}: target is {labels.shape}, input {input.shape} expects {expected}")
-    counts = labels != ignore_index
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if 0 <= low <= high < classes and not low <= ignore_index <= high:
+        return labels, None  # the common case
+    counts: Any = labels != ignore_index
     if counts.all():
         counts = None
     else:

@@ -11,6 +11,7 @@ the size of its slope: there is no absolute tolerance anywhere, and 1e-7 · x is
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -259,17 +260,22 @@ class _Point:
         direction[argument] = one.reshape(self.arrays[argument].shape)
         return direction
 
-    def noise(self, direction: Direction) -> Floats:
-        """How far rounding makes the results jump: what no polynomial of degree 5 explains, close by.
+    @functools.cached_property
+    def around(self) -> tuple[Floats, Floats]:
+        """How far rounding makes the results jump, and how large they are: their values, or what they change by.
 
-        It is measured on either side of the point, since that may be a kink; the quieter side counts.
+        Rounding is what no polynomial of degree 5 explains. It is measured on either side of the point, since that
+        may be a kink; the quieter side counts.
         """
-        sides = []
+        direction = self.signs(self.spaces()[-1], np.random.default_rng(0), False)
+        base = np.where(self.live, self.base, 0.0)
+        noise, level = np.full(base.shape, np.inf), np.abs(base)
         for sign in (1, -1):
             values = np.stack([self.values(direction, sign * float(t) * self.steps[1]) for t in _NODES])
-            rest = _RESIDUAL @ np.where(self.live & np.isfinite(values), values, 0.0)
-            sides.append(np.linalg.norm(rest, axis=0))
-        return np.maximum(4 * self.eps * np.abs(np.where(self.live, self.base, 0.0)), 2 * np.minimum(*sides))
+            values = np.where(self.live & np.isfinite(values), values, base)
+            noise = np.minimum(noise, 2 * np.linalg.norm(_RESIDUAL @ values, axis=0))
+            level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
+        return np.maximum(4 * self.eps * np.abs(base), noise), level
 
 
 def _tensors(result: Any) -> list[Tensor]:
@@ -337,7 +343,7 @@ def _recorded_differs(point: _Point, incoming: list[Any], order: int) -> Gradche
 class _Slopes:
     """The slopes of all outputs along one direction: for each an interval, wide at a kink, and an error."""
 
-    def __init__(self, point: _Point, direction: Direction, noise: Floats) -> None:
+    def __init__(self, point: _Point, direction: Direction) -> None:
         steps, self.direction = point.steps, direction
         up = np.stack([point.values(direction, h) for h in steps])
         down = np.stack([point.values(direction, -h) for h in steps])
@@ -350,7 +356,7 @@ class _Slopes:
         self.right, self.left = (up - base) / h, (base - down) / h
         gap = np.abs(self.right - self.left)
         central = (up - down) / (2 * h)
-        self.noise = noise + 2 * point.eps * np.abs(central).max(axis=0)
+        self.noise = point.around[0] + 2 * point.eps * np.abs(central).max(axis=0)
         jitter = self.noise / h
         ratio = (steps[0] / steps[1]) ** 2
         extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
@@ -414,7 +420,7 @@ class _Judged:
         """The bound is so wide that the comparison proves nothing."""
         if self.excess > 1:
             return self.bound > self.limit * self.size and self.bound > 1e-6 * self.level
-        flat = self.claimed == 0 and self.bound <= 1e-6 * self.level  # that there is no slope can be seen
+        flat = self.claimed <= self.bound <= 1e-6 * self.level  # that there is no slope can be seen
         return self.bound > self.limit * max(self.size, self.claimed) and not flat
 
     @property
@@ -436,7 +442,7 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
     if math.isfinite(claimed):
         bound += point.eps**0.7 * (size + claimed)
     step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
-    level = float(np.linalg.norm(w * np.where(used, point.base, 0.0)))
+    level = float(np.linalg.norm(w * point.around[1]))
     limit = max(PROVES_NOTHING, point.eps**0.15)
     return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, claimed, level, limit)
 
@@ -464,6 +470,8 @@ def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
         for s, weights in trials:
             weights = np.where(s.used & ~s.jump, weights, 0.0)
             gradient = point.pull(weights)
+            if not point.live.all() and not all(np.isfinite(g).all() for g in gradient):
+                return GradcheckResult("ill-conditioned", None, "an output is not finite, and neither is the gradient")
             judged = _judge(point, s, weights, gradient)
             if judged.wrong:
                 worst = _localise(point, s, weights, gradient, judged, rng)
@@ -481,8 +489,7 @@ def _family(
     nonzero = all(point.arrays[i].all() for i in space)
     for relative in (False, True) if nonzero else (False,):
         moves = [point.signs(space, rng, relative) for _ in range(count)]
-        noise = point.noise(moves[0])
-        slopes = [_Slopes(point, v, noise) for v in moves]
+        slopes = [_Slopes(point, v) for v in moves]
         if not any(s.lost.any() for s in slopes):
             break
     else:
@@ -540,9 +547,8 @@ def _full(point: _Point) -> GradcheckResult:
     kinked = False
     for a, array in enumerate(point.arrays):
         moves = [point.unit(a, j) for j in range(array.size)]
-        noise = point.noise(point.signs([a], np.random.default_rng(0), False)) if moves else point.base
         for j, move in enumerate(moves):
-            slopes = _Slopes(point, move, noise)
+            slopes = _Slopes(point, move)
             kinked = kinked or bool(slopes.kink.any() or slopes.jump.any())
             for i, (w, gradient) in enumerate(zip(outputs, pulls, strict=True)):
                 judged = _judge(point, slopes, w, gradient)
@@ -560,14 +566,13 @@ def _localise(
     point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Floats], judged: _Judged, rng: Any
 ) -> Worst | None:
     """The entry that is most wrong in a direction that failed; None if kinks that act together explain it."""
-    noise = slopes.noise
-    direction, judged = _halved(point, slopes.direction, weights, gradient, judged, noise)
+    direction, judged = _halved(point, slopes.direction, weights, gradient, judged)
     entries = [(a, int(j)) for a, v in enumerate(direction) if v is not None for j in np.flatnonzero(v)]
     moving = [a for a, v in enumerate(direction) if v is not None]
     corners: list[tuple[int, int]] = []
     worst: tuple[float, _Judged, _Slopes, int, int] | None = None
     for a, j in entries if len(entries) <= SCAN else []:
-        single = _Slopes(point, point.unit(a, j), noise)
+        single = _Slopes(point, point.unit(a, j))
         found = _judge(point, single, np.where(single.used & ~single.jump, weights, 0.0), gradient)
         if single.kink.any() or single.jump.any():
             corners.append((a, j))
@@ -587,7 +592,7 @@ def _localise(
 
 
 def _halved(
-    point: _Point, direction: Direction, weights: Floats, gradient: list[Floats], judged: _Judged, noise: Floats
+    point: _Point, direction: Direction, weights: Floats, gradient: list[Floats], judged: _Judged
 ) -> tuple[Direction, _Judged]:
     """Cut a direction that failed in halves, keeping the worse one, until few enough entries move."""
     while True:
@@ -608,7 +613,7 @@ def _halved(
                     v[chosen] = full.reshape(-1)[chosen]
                     part[a] = v.reshape(full.shape)
         for part in parts:
-            s = _Slopes(point, part, noise)
+            s = _Slopes(point, part)
             halves.append((_judge(point, s, np.where(s.used & ~s.jump, weights, 0.0), gradient), part))
         judged, direction = max(halves, key=lambda half: half[0].excess)
 

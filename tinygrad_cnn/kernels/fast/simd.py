@@ -71,7 +71,11 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that only kernels call; it needs no wrapper for Python."""
+    """Compile a function that only kernels call; it needs no wrapper for Python.
+
+    It becomes a part of the kernels that call it. Numba's cache looks at the kernel's own file alone: who edits a
+    helper in another file must touch the kernels' files too, or clear the cache.
+    """
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 

@@ -356,8 +356,8 @@ def _products(x, xi, line, count, offsets, depth, w, wi, rows, start, y, yi):  #
         t += 24 if count - t >= 24 else 16 if count - t >= 16 else 8
 
 
-@kernel(void(_f4, _f1, _f1, _i1, int64, int64, _i1, _i1, _f1, _out4, _out1, _out1, int64, int64))
-def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scratch, check, n0, n1):  # type: ignore[no-untyped-def]
+@kernel(void(_f4, _f1, _f1, _i1, int64, int64, _i1, _i1, _f1, _out4, _out1, _out1, _out1, int64, int64))
+def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scratch, v_m, check, n0, n1):  # type: ignore[no-untyped-def]
     """Images n0 <= n < n1, `block` at once; `layout` says where in `scratch` each piece begins."""
     _, channels, height, width = x.shape
     _, out_channels, out_height, out_width = out.shape
@@ -369,7 +369,7 @@ def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scr
     memory = pointer(scratch)
     planes, out_planes, tile = memory, shifted(memory, layout[1]), shifted(memory, layout[2])
     row, out_row = shifted(memory, layout[3]), shifted(memory, layout[4])
-    v, m = shifted(memory, layout[5]), shifted(memory, layout[6])
+    v, m = pointer(v_m), shifted(pointer(v_m), COMPONENTS * v_step)
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
         for c in range(channels):
@@ -391,9 +391,11 @@ def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scr
                 )
 
 
-@kernel(void(_f4, _f4, _f1, _i1, int64, int64, _i1, _i1, _i1, _f1, _out4, _out1, _out1, _out1, _out1, int64, int64))
+@kernel(
+    void(_f4, _f4, _f1, _i1, int64, int64, _i1, _i1, _i1, _f1, _out4, _out1, _out1, _out1, _out1, _out1, int64, int64)
+)
 def _backward(  # type: ignore[no-untyped-def]
-    x, g, u, padding, pitch, block, layout, x_offsets, g_offsets, start, dx, du, db, scratch, check, n0, n1
+    x, g, u, padding, pitch, block, layout, x_offsets, g_offsets, start, dx, du, db, scratch, v_m, check, n0, n1
 ):
     """Both gradients, for images n0 <= n < n1; without dx where it has no image, without dw where du is empty."""
     _, channels, height, width = x.shape
@@ -407,7 +409,8 @@ def _backward(  # type: ignore[no-untyped-def]
     memory = pointer(scratch)
     planes, g_planes, tile = memory, shifted(memory, layout[1]), shifted(memory, layout[2])
     x_row, out_row = shifted(memory, layout[3]), shifted(memory, layout[4])
-    v, m, g_row = shifted(memory, layout[5]), shifted(memory, layout[6]), shifted(memory, layout[7])
+    g_row = shifted(memory, layout[5])
+    v, m = pointer(v_m), shifted(pointer(v_m), COMPONENTS * v_step)
     top = padding[0], padding[1]
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
@@ -479,17 +482,16 @@ def tiles_of(out: Ints) -> int:
 
 @lru_cache(maxsize=256)
 def _plan(channels: int, out_channels: int, out: Ints, block: int) -> tuple[int, Array, int, Array, Array]:
-    """The planes' pitch, where each piece of scratch begins and its size, the offsets of V's and of M's lines."""
+    """The planes' pitch, where pieces of scratch begin, the size of V and M, the offsets of their lines."""
     wide = -(-out[1] // 4)
     tiles = tiles_of(out)
     # A plane has one more row of tiles, for rows 4 and 5 of the last; vectors read and write up to 15 floats beyond.
     pitch = tiles + aligned(wide, 8) + 16
     row = 4 * aligned(wide, 8) + 64
     line = block * tiles
-    pieces = [24 * pitch, 16 * pitch, 288, row, row, 36 * (channels * line + 16), 36 * (out_channels * line + 16), row]
-    layout = np.cumsum([0, *pieces])
+    layout = np.cumsum([0, 24 * pitch, 16 * pitch, 288, row, row, row])
     x_offsets, g_offsets = np.arange(channels) * line, np.arange(out_channels) * line
-    return pitch, layout, int(layout[-1]), x_offsets, g_offsets
+    return pitch, layout, COMPONENTS * ((channels + out_channels) * line + 32), x_offsets, g_offsets
 
 
 def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
@@ -507,10 +509,11 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
-    scratch, check = zeros(len(cuts), size), zeros(len(cuts), 1)
+    scratch, check = zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
+    v_m = np.empty((len(cuts), size), np.float32)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     jobs = [
-        (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], check[i], *cut)
+        (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], v_m[i], check[i], *cut)
         for i, cut in enumerate(cuts)
     ]
     threads.run(_forward, jobs)
@@ -533,12 +536,11 @@ def conv_backward(
     u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
     dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
     du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
-    db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), size), zeros(len(cuts), 1)
+    db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
+    v_m = np.empty((len(cuts), size), np.float32)
     pad, start = np.array(padding), np.zeros(4, np.float32)
-    jobs = [
-        (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start, dx, du[i], db[i], scratch[i], check[i], *cut)
-        for i, cut in enumerate(cuts)
-    ]
+    inputs = (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start)
+    jobs = [(*inputs, dx, du[i], db[i], scratch[i], v_m[i], check[i], *cut) for i, cut in enumerate(cuts)]
     threads.run(_backward, jobs)
     dw = None
     if need_w:

@@ -1,6 +1,6 @@
 """Convolution (cross-correlation, as every CNN framework calls it) and its two adjoints, by columns and matmul.
 
-For each image the inputs that a window sees are laid out as a column; then the convolution is
+For a block of images the inputs that a window sees are laid out as a column; then the convolution is
 one matrix product per group, the weight's gradient the product with the columns transposed, and the
 input's gradient the product with the weight transposed, its columns added back to where they came from.
 """
@@ -31,11 +31,11 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     n, o, kernel = len(x), len(w), w.shape[2:]
     out = conv_output_size(x.shape[2:], kernel, stride, padding, dilation)
     rows = np.ascontiguousarray(w).reshape(groups, o // groups, math.prod(w.shape[1:]))
-    y = np.empty((n, groups, o // groups, math.prod(out)), np.result_type(x, w))
+    y = np.empty((n, o, *out), np.result_type(x, w))
     for block in _blocks(n, x.shape[1] * math.prod(kernel) * math.prod(out)):
         columns = _columns(x[block], kernel, out, stride, padding, dilation, groups)
-        np.matmul(rows, columns, out=y[block])
-    y = y.reshape(n, o, *out)
+        product = np.matmul(rows, columns).reshape(o, -1, *out)
+        y[block] = product.swapaxes(0, 1)  # (O, N, *OS) -> (N, O, *OS)
     if b is not None:
         y += b.reshape(o, *[1] * len(out))
     return y
@@ -52,16 +52,16 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     n, o, out = len(g), len(w), g.shape[2:]
     kernel, per_group = w.shape[2:], w.shape[1]
     rows = np.ascontiguousarray(w).reshape(groups, o // groups, math.prod(w.shape[1:]))
-    columns_of = np.ascontiguousarray(rows.transpose(0, 2, 1))  # (G, O/G, Cg*K) -> (G, Cg*K, O/G)
-    g = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(out))
+    columns_of = np.ascontiguousarray(rows.transpose(0, 2, 1))  # (G, O/G, C/G * K) -> (G, C/G * K, O/G)
     padded = tuple(s + 2 * p for s, p in zip(shape[2:], padding, strict=True))
-    dx = np.zeros((n, groups, per_group, *padded), np.result_type(g, w))
+    dx = np.zeros((n, shape[1], *padded), np.result_type(g, w))
     for block in _blocks(n, shape[1] * math.prod(kernel) * math.prod(out)):
-        columns = np.matmul(columns_of, g[block])
-        columns = columns.reshape(len(columns), groups, per_group, *kernel, *out)
+        columns = np.matmul(columns_of, _lines(g[block], groups))
+        columns = columns.reshape(groups * per_group, *kernel, -1, *out)
         for tap in taps(kernel):
-            tap_view(dx[block], tap, stride, dilation, out)[...] += columns[:, :, :, *tap]
-    return np.ascontiguousarray(dx.reshape(*shape[:2], *padded)[inside(padding, shape[2:])])
+            into = tap_view(dx[block], tap, stride, dilation, out)
+            into += columns[:, *tap].swapaxes(0, 1)  # (C, N, *OS) -> (N, C, *OS)
+    return np.ascontiguousarray(dx[inside(padding, shape[2:])])
 
 
 @quiet
@@ -73,11 +73,10 @@ def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, di
     array([[[3., 6.]]])
     """
     n, o, kernel, out = len(x), shape[0], shape[2:], g.shape[2:]
-    g = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(out))
     dw = np.zeros((groups, o // groups, math.prod(shape[1:])), np.result_type(x, g))
     for block in _blocks(n, x.shape[1] * math.prod(kernel) * math.prod(out)):
         columns = _columns(x[block], kernel, out, stride, padding, dilation, groups)
-        dw += np.matmul(g[block], columns.swapaxes(2, 3)).sum(axis=0)
+        dw += np.matmul(_lines(g[block], groups), columns.swapaxes(1, 2))
     return dw.reshape(shape)
 
 
@@ -111,11 +110,17 @@ def _blocks(images: int, elements: int) -> Iterator[slice]:
 
 
 def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
-    """(N, C, *S) -> (N, G, C/G * K, OS): row (c, tap) holds what each window has at that tap of channel c."""
+    """(N, C, *S) -> (G, C/G * K, N * OS): row (c, tap) holds what each window has at that tap of channel c."""
     n, c = x.shape[:2]
     padded = pad(x, padding, padding)
-    columns = np.empty((n, c, *kernel, *out), x.dtype)
+    columns = np.empty((c, *kernel, n, *out), x.dtype)
     for tap in taps(kernel):
-        place: Any = (slice(None), slice(None), *tap)
-        columns[place] = tap_view(padded, tap, stride, dilation, out)
-    return columns.reshape(n, groups, c // groups * math.prod(kernel), math.prod(out))
+        here: Any = (slice(None), *tap)
+        columns[here] = tap_view(padded, tap, stride, dilation, out).swapaxes(0, 1)  # (N, C, *OS) -> (C, N, *OS)
+    return columns.reshape(groups, c // groups * math.prod(kernel), n * math.prod(out))
+
+
+def _lines(g: Array, groups: int) -> Array:
+    """(N, O, *OS) -> (G, O/G, N * OS): one row per channel."""
+    n, o = g.shape[:2]
+    return np.ascontiguousarray(g.swapaxes(0, 1)).reshape(groups, o // groups, n * math.prod(g.shape[2:]))

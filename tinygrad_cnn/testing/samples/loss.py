@@ -1,0 +1,136 @@
+"""Rows of the losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from scipy import special
+
+from tinygrad_cnn import ops
+from tinygrad_cnn.ops import loss
+from tinygrad_cnn.testing import strategies as ts
+from tinygrad_cnn.testing.sample import Array, Sample
+from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
+
+_reductions = st.sampled_from(["none", "mean", "sum"])
+
+
+@st.composite
+def labelled(draw: ts.DrawFn) -> Sample:
+    """Logits (N, C) and labels (N,)."""
+    n, classes = draw(st.integers(1, 4)), draw(st.integers(2, 4))
+    return Sample((draw(ts.arrays((n, classes))), draw(ts.class_labels(n, classes))))
+
+
+@st.composite
+def _weighted(draw: ts.DrawFn) -> Sample:
+    n, classes, more = draw(st.integers(1, 3)), draw(st.integers(2, 4)), draw(ts.shapes(0, 1, 1, 2))
+    params: dict[str, Any] = {"reduction": draw(_reductions), "label_smoothing": draw(st.sampled_from([0.0, 0.2]))}
+    target: Any = draw(ts.class_labels((n, *more), classes))
+    if draw(st.booleans()):
+        params["weight"] = draw(ts.arrays((classes,), low=0.5, high=2))
+    if draw(st.integers(0, 3)) == 3:
+        target = special.softmax(draw(ts.arrays((n, classes, *more))), axis=1)
+    elif draw(st.booleans()) and n > 1:
+        target.reshape(-1)[0] = -100
+    return Sample((draw(ts.arrays((n, classes, *more))), target), params)
+
+
+@st.composite
+def pairs(draw: ts.DrawFn, values: ts.Values = "separated", **more: Any) -> Sample:
+    """Two arrays of one shape, and a reduction."""
+    shape = draw(ts.shapes(1, 3))
+    drawn = {name: draw(x) for name, x in more.items()}
+    return Sample((draw(ts.arrays(shape, values=values)), draw(ts.arrays(shape))), {"reduction": draw(_reductions), **drawn})
+
+
+@st.composite
+def _probabilities(draw: ts.DrawFn) -> Sample:
+    shape = draw(ts.shapes(1, 2))
+    p, t = (draw(ts.arrays(shape, low=0.1, high=0.9)) for _ in range(2))
+    return Sample((p, t), {"reduction": draw(_reductions)})
+
+
+@st.composite
+def _vectors(draw: ts.DrawFn, count: int) -> Sample:
+    shape = (draw(st.integers(1, 3)), draw(st.integers(2, 4)))
+    return Sample(tuple(draw(ts.arrays(shape)) for _ in range(count)))
+
+
+def reduced(losses: Array, reduction: str) -> Any:
+    """What the reduction makes of the losses of the elements."""
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _terms(function: Any) -> Any:
+    return lambda x, t, reduction, **more: reduced(function(x - t, **more), reduction)
+
+
+def _huber(d: Array, delta: float) -> Array:
+    return np.where(np.abs(d) < delta, 0.5 * d * d, delta * (np.abs(d) - 0.5 * delta))
+
+
+def unfused(z: Any, target: Any) -> Any:
+    """The loss as the negative entry of log_softmax at the label."""
+    return ops.neg(ops.squeeze(ops.gather(ops.log_softmax(z, dim=1), 1, ops.unsqueeze(target, 1)), 1))
+
+
+def shifted(z: Any, target: Any) -> Any:
+    """The same logits plus a constant: so the gradients sum to 0 over the classes."""
+    return loss.softmax_cross_entropy(ops.add(z, 3.0), target)
+
+
+_labels = ErrorCase(Sample((np.ones((2, 3)), np.array([0, 3]))), IndexError, "3")
+register_op(
+    OpSpec(
+        loss.softmax_cross_entropy,
+        inputs=labelled(),
+        reference=lambda z, t: -special.log_softmax(z, 1)[np.arange(len(t)), t],
+        batched=("input", "target"),
+        identities=[unfused, shifted],
+        scales=(1e-8,),
+        errors=[_labels],
+        fast=True,
+    )
+)
+register_op(OpSpec(ops.cross_entropy, inputs=_weighted(), scales=(1e-8,), constant=("weight",), errors=[_labels]))
+register_op(
+    OpSpec(
+        ops.nll_loss,
+        inputs=labelled(),
+        reference=lambda x, t: -x[np.arange(len(t)), t].mean(),
+        linear_in=("input",),
+    )
+)
+register_op(OpSpec(ops.mse_loss, inputs=pairs(), reference=_terms(np.square)))
+register_op(OpSpec(ops.l1_loss, inputs=pairs(), reference=_terms(np.abs), kinks=pairs("ties")))
+register_op(
+    OpSpec(
+        ops.smooth_l1_loss,
+        inputs=pairs(beta=st.sampled_from([0.5, 2.0])),
+        reference=_terms(lambda d, beta: _huber(d, beta) / beta),
+        scales=(1e8,),
+    )
+)
+register_op(
+    OpSpec(ops.huber_loss, inputs=pairs(delta=st.sampled_from([0.5, 2.0])), reference=_terms(_huber), scales=(1e8,))
+)
+register_op(
+    OpSpec(
+        loss.binary_cross_entropy_terms,
+        inputs=_probabilities().map(lambda sample: Sample(sample.args)),
+        reference=lambda p, t: -(t * np.log(p) + (1 - t) * np.log1p(-p)),
+        linear_in=("target",),
+        scales=(),
+        errors=[ErrorCase(Sample((np.array([1.5]), np.array([1.0]))), ValueError, "1.5, expected probabilities")],
+        single=2,
+    )
+)
+register_op(OpSpec(ops.binary_cross_entropy, inputs=_probabilities(), scales=(), single=2))
+register_op(OpSpec(ops.binary_cross_entropy_with_logits, inputs=pairs(), scales=()))
+register_op(OpSpec(ops.kl_div, inputs=_probabilities(), scales=(), linear_in=("input",)))
+register_op(OpSpec(ops.cosine_similarity, inputs=_vectors(2), scales=(1e8,)))
+register_op(OpSpec(ops.pairwise_distance, inputs=_vectors(2), scales=(1e8,), single=4))
+register_op(OpSpec(ops.triplet_margin_loss, inputs=_vectors(3), scales=(), single=4))
