@@ -235,6 +235,32 @@ def test_inference_mode_beats_enable_grad() -> None:
         assert not (leaf(1.0) * 2).requires_grad
 
 
+def test_inference_mode_can_be_ended() -> None:
+    with tg.inference_mode(), tg.inference_mode(False):
+        assert tg.is_grad_enabled()
+
+    @tg.inference_mode()
+    def decorated() -> bool:
+        return tg.is_inference_mode_enabled()
+
+    assert decorated()
+
+
+def test_a_mode_around_a_generator_acts_in_its_steps_alone() -> None:
+    @tg.no_grad()
+    def steps():  # type: ignore[no-untyped-def]
+        got = yield tg.is_grad_enabled()
+        yield tg.is_grad_enabled(), got
+        return "end"
+
+    generator = steps()
+    assert next(generator) is False
+    assert tg.is_grad_enabled()
+    assert generator.send(7) == (False, 7)
+    with pytest.raises(StopIteration, match="end"):
+        next(generator)
+
+
 def test_modes_belong_to_their_thread() -> None:
     seen = []
     with tg.no_grad():
@@ -272,7 +298,9 @@ def test_hooks_on_leaf_and_interior() -> None:
 def test_hook_with_the_wrong_shape() -> None:
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: g.sum())
-    with pytest.raises(ValueError, match=r"a hook returned shape \(\), the gradient has \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"a hook returned float64 of shape \(\), the gradient is float64 of shape \(2,\)"
+    ):
         (x * 2).sum().backward()
 
 
@@ -283,6 +311,56 @@ def test_retain_grad() -> None:
     (y * y).sum().backward()
     assert y.grad is not None
     assert y.grad.tolist() == [6.0]
+
+
+def test_retain_grad_twice_counts_once_and_sees_what_hooks_made() -> None:
+    x = leaf(1.0)
+    y = x * 3
+    y.retain_grad()
+    y.retain_grad()
+    y.register_hook(lambda g: g * 2)
+    z = y + 0
+    z.retain_grad()
+    seed = tg.tensor(np.array([5.0]))
+    z.backward(seed)
+    assert y.grad is not None
+    assert z.grad is not None
+    assert y.grad.tolist() == [10.0]
+    z.grad.zero_()
+    assert (y.grad.tolist(), seed.tolist()) == ([10.0], [5.0])
+
+
+def test_a_hook_may_write_to_its_gradient_and_keep_it() -> None:
+    a, b = leaf(1.0), leaf(1.0)
+    c, d = a * 1, b * 1
+    kept = []
+    c.register_hook(lambda g: g.mul_(2))
+    a.register_hook(lambda g: kept.append(g))
+    seed = tg.tensor(np.array([1.0]))
+    (c + d).backward(seed)
+    assert a.grad is not None
+    assert b.grad is not None
+    assert (a.grad.tolist(), b.grad.tolist(), seed.tolist()) == ([2.0], [1.0], [1.0])
+    a.grad.zero_()
+    assert kept[0].tolist() == [2.0]
+
+
+def test_removing_a_hook_twice_leaves_later_ones() -> None:
+    x = leaf(1.0)
+    first = x.register_hook(lambda g: g * 3)
+    first.remove()
+    x.register_hook(lambda g: g * 10)
+    first.remove()
+    x.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [10.0]
+
+
+def test_a_hook_that_returns_no_tensor() -> None:
+    x = leaf(1.0)
+    x.register_hook(lambda g: 3.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="register_hook: a hook returned a float, expected a Tensor or None"):
+        x.sum().backward()
 
 
 # ---- writes to what a graph needs ------------------------------------------------------------------------------
@@ -320,6 +398,16 @@ def test_an_in_place_method_on_a_saved_tensor_names_the_functional_form() -> Non
     y.backward()
     w += 1
     assert w.tolist() == [2.0, 2.0]
+
+
+def test_lists_that_change_later_reach_no_gradient() -> None:
+    x = tg.tensor(np.array([[1.0, 2.0], [3.0, 5.0]]), requires_grad=True)
+    dims, factor = [0], [2.0, 2.0]
+    y = x.amax(dims) * factor
+    dims[0], factor[0] = 1, 7.0
+    (y * tg.tensor([1.0, 10.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0.0, 0.0], [2.0, 20.0]]
 
 
 def test_locks_outlive_one_of_two_graphs() -> None:

@@ -98,6 +98,33 @@ def test_checkpoint_gives_the_same_gradients_with_parameters_and_dropout() -> No
         np.testing.assert_allclose(checkpointed, plain, rtol=1e-13)
 
 
+def test_checkpoint_around_a_function_that_uses_results_from_outside() -> None:
+    grads = []
+    for run in (lambda f, t: f(t), func.checkpoint):
+        w = tg.tensor(np.array([1.0, 2.0]), requires_grad=True)
+        h = w.exp()
+        y = run(lambda t, h=h: (t * h).sin().sum(), h)
+        for _ in range(2):
+            (y + h.sum()).backward(retain_graph=True)
+        assert w.grad is not None
+        grads.append(w.grad.numpy())
+    np.testing.assert_allclose(grads[1], grads[0], rtol=1e-13)
+
+
+def test_checkpoint_notices_what_has_changed() -> None:
+    w, x = (tg.tensor(np.array([v]), requires_grad=True) for v in (2.0, 3.0))
+    y = func.checkpoint(lambda t: (t * w * w).sum(), x)
+    w.grad = tg.tensor(np.array([1.0]))
+    tg.optim.SGD([w], lr=1.0).step()
+    with pytest.raises(RuntimeError, match="checkpoint: the function gives other values now"):
+        y.backward()
+
+
+def test_func_records_inside_inference_mode() -> None:
+    with tg.inference_mode():
+        assert func.grad(cube)(point(2.0)).tolist() == [12.0]
+
+
 def test_checkpoint_keeps_less() -> None:
     x = tg.randn(10, requires_grad=True)
     kept = func.checkpoint(lambda t: t.exp().sin().exp(), x)

@@ -24,11 +24,11 @@ ORDER = [
     {"autograd"},
     {"ops"},
     {"tensor"},
-    {"creation", "linalg", "numpy_api", "func", "per_sample", "serialization"},
+    {"backends", "creation", "linalg", "numpy_api", "func", "per_sample", "serialization"},
     {"nn"},
     {"optim", "data", "plot", "testing"},
-    {"graph"},
-    {"train"},
+    {"graph", "utils"},
+    {"train", "bench"},
     {"sklearn", "cli", "__main__"},
 ]
 ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}

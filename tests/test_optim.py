@@ -149,7 +149,7 @@ def test_a_closure_computes_the_loss_with_gradients() -> None:
 def test_zero_grad() -> None:
     a, b = parameters()
     optimizer = optim.SGD([a, b])
-    a.grad = tg.ones(3)
+    a.grad = tg.ones_like(a)
     optimizer.zero_grad(set_to_none=False)
     assert a.grad.tolist() == [0, 0, 0]
     assert b.grad is None
@@ -203,7 +203,7 @@ def test_a_read_only_parameter() -> None:
     values = np.ones(3)
     values.flags.writeable = False
     p = nn.Parameter(values)
-    p.grad = tg.ones(3)
+    p.grad = tg.ones_like(p)
     with raises(ValueError, "an array of shape (3,) is read-only, expected one that can be written to"):
         optim.SGD([p]).step()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import copy
 import pickle
 
@@ -89,6 +90,12 @@ def test_bad_input_to_creation() -> None:
 # ---- what it tells --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32).newbyteorder(), np.longdouble])
+def test_foreign_number_formats(dtype: object) -> None:
+    with pytest.raises(TypeError, match="of at most 8 bytes and in this machine's byte order"):
+        tg.from_numpy(np.zeros(2, dtype))  # type: ignore[call-overload]
+
+
 def test_questions() -> None:
     x = tg.zeros(2, 3)
     assert (x.size(), x.size(1), x.dim(), x.ndim, x.numel(), len(x), x.nbytes) == ((2, 3), 3, 2, 2, 6, 2, 24)
@@ -155,6 +162,65 @@ def test_conversions() -> None:
     assert x.to(tg.arange(2)).dtype == tg.int64
     assert x.to("cpu", tg.float64).dtype == tg.float64
     assert x.type_as(tg.zeros(1, dtype=tg.float64)).dtype == tg.float64
+
+
+def test_numpy_makes_copies_of_the_same_dtype() -> None:
+    t = tg.tensor([1, 2])
+    array = np.array(t)
+    array[0] = 5
+    assert (array.dtype, t.tolist()) == (np.int64, [1, 2])
+    assert np.asarray(t) is t.numpy()
+    with pytest.raises(ValueError, match="copy"):
+        np.array(t, np.float32, copy=False)
+
+
+def test_to_copies_and_knows_its_arguments() -> None:
+    t = tg.ones(2)
+    assert t.to(tg.float32) is t
+    assert not np.shares_memory(t.to(tg.float32, copy=True), t)
+    with pytest.raises(TypeError, match="dtpye"):
+        t.to(dtpye=tg.float64)  # type: ignore[call-arg]
+
+
+def test_setting_data() -> None:
+    x = tg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="data: the new data are a ndarray, expected a Tensor"):
+        x.data = np.zeros(2)  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="expects floats, the new data are int64"):
+        x.data = tg.tensor([1, 2])
+
+
+def test_setting_grad() -> None:
+    x = tg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="grad: the new gradient is a float, expected a Tensor or None"):
+        x.grad = 3.0  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"grad: the new gradient is float32 \(3,\), this tensor float32 \(2,\)"):
+        x.grad = tg.ones(3)
+    with pytest.raises(ValueError, match="grad: the new gradient is float64"):
+        x.grad = tg.ones(2, dtype=tg.float64)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.flip(0),
+        lambda x: tg.nn.functional.pad(x, (-1, 0)),
+        lambda x: tg.nn.functional.interpolate(x[None], scale_factor=1.0),
+    ],
+)
+def test_these_copy_as_in_pytorch(change) -> None:  # type: ignore[no-untyped-def]
+    x = tg.ones(2, 3)
+    assert not np.shares_memory(change(x), x)
+
+
+def test_lists_matrices_and_complex_numbers_as_operands() -> None:
+    assert (tg.ones(2) * [2.0, 3.0]).dtype == tg.float32
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    assert (tg.from_numpy(matrix) * matrix).tolist() == [[1.0, 4.0], [9.0, 16.0]]
+    with pytest.raises(TypeError, match="mul: an argument holds complex numbers"):
+        tg.ones(2) * (1 + 2j)
 
 
 def test_conversion_records() -> None:
@@ -229,6 +295,29 @@ def test_in_place_on_a_result_records() -> None:
     assert x.grad.tolist() == [0.0, 6.0]
 
 
+@pytest.mark.parametrize("name", ["mul_", "div_", "pow_"])
+def test_in_place_with_a_rule_that_needs_the_old_values(name: str) -> None:
+    grads = []
+    for change in (name, name.rstrip("_")):
+        x = tg.tensor(np.array([1.5, 2.0]), requires_grad=True)
+        y = x * 2
+        z = getattr(y, change)(x)
+        z.sum().backward()
+        assert x.grad is not None
+        grads.append(x.grad.tolist())
+    assert grads[0] == grads[1]
+
+
+def test_in_place_clamp_and_overwriting() -> None:
+    x = tg.tensor([-1.0, 2.0], requires_grad=True)
+    y = (x * 2).clamp_(min=0)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 2.0]
+    (x * 2).zero_().sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0]
+
+
 def test_results_written_into_a_buffer_record() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     buffer = tg.zeros(4)
@@ -269,6 +358,31 @@ def test_save_and_load(tmp_path: object) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match="is no whole safetensors file"):
         tg.load(path)
-    with pytest.raises(TypeError, match="'x' is int, expected a Tensor"):
-        tg.save({"x": 3}, path)
+    with pytest.raises(TypeError, match=r"save: there is a Linear at 'x', expected Tensors.*save its state_dict\(\)"):
+        tg.save({"x": tg.nn.Linear(1, 1)}, path)
     assert [p.name for p in path.parent.iterdir()] == ["weights.safetensors"]
+
+
+def test_save_and_load_nested_state() -> None:
+    array = np.arange(3)
+    state = {
+        "epoch": 3, "losses": [1.5, float("inf")], "best": None, "name": "a", "done": True, "shape": (2, 3),
+        "state": {0: {"step": tg.tensor(2.0)}, 1: {}}, "a.b": array, "a": {"b": tg.ones(2)}, "count": np.int64(4),
+    }  # fmt: skip
+    file = io.BytesIO()
+    tg.save(state, file)
+    file.seek(0)
+    back = tg.load(file, map_location="cpu", weights_only=True)
+    assert list(back) == list(state)
+    assert back["state"][0]["step"].item() == 2.0
+    assert back["a.b"].tolist() == [0, 1, 2]
+    assert back["a"]["b"].tolist() == [1.0, 1.0]
+    for name in ("epoch", "losses", "best", "name", "done", "shape", "count"):
+        assert back[name] == state[name]
+    for one in (tg.ones(2), [tg.ones(2)]):
+        file = io.BytesIO()
+        tg.save(one, file)
+        file.seek(0)
+        assert type(tg.load(file)) is type(one)
+    with pytest.raises(TypeError, match="save: there is a set, expected"):
+        tg.save({1, 2}, file)

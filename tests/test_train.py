@@ -335,7 +335,7 @@ def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="is damaged or no checkpoint"):
             read_checkpoint(path)
     tg.save({"w": tg.zeros(2)}, path)
-    with pytest.raises(ValueError, match="it holds no training state"):
+    with pytest.raises(ValueError, match="it holds no nested state"):
         read_checkpoint(path)
 
 

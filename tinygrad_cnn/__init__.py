@@ -7,9 +7,12 @@ packages (`data`, `graph`, `plot`, `testing`, `train`) are imported when they ar
 from __future__ import annotations
 
 import importlib
+from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cnn import autograd, creation, func, kernels, linalg, nn, ops, optim, random, serialization
+from numpy import finfo, iinfo
+
+from tinygrad_cnn import autograd, backends, creation, func, kernels, linalg, nn, ops, optim, random, serialization
 from tinygrad_cnn.autograd import (
     Node,
     broadcast_to,
@@ -20,6 +23,7 @@ from tinygrad_cnn.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from tinygrad_cnn.backends import cuda
 from tinygrad_cnn.creation import *
 from tinygrad_cnn.dtypes import (
     bool,
@@ -55,18 +59,20 @@ from tinygrad_cnn.serialization import *
 from tinygrad_cnn.tensor import Tensor, device
 
 if TYPE_CHECKING:
-    from tinygrad_cnn import data, graph, plot, testing, train
+    from tinygrad_cnn import data, graph, plot, testing, train, utils
+    from tinygrad_cnn.graph import trap
 
 __version__ = "0.1.0"
 
-_LAZY = ("data", "graph", "plot", "testing", "train")
+_LAZY = ("data", "graph", "plot", "testing", "train", "utils")
 
 __all__ = [
-    "Node", "Tensor", "autograd", "bool", "broadcast_to", "data", "device", "double", "enable_grad", "float", "float16",
-    "float32", "float64", "func", "get_num_threads", "graph", "half", "inference_mode", "int", "int16", "int32",
-    "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "kernels", "linalg", "long", "nn", "no_grad",
-    "ops", "optim", "plot", "random", "result_type", "set_grad_enabled", "set_num_threads", "short", "testing",
-    "train", "uint8",
+    "Node", "Tensor", "autograd", "backends", "bool", "broadcast_to", "cuda", "data", "device", "double", "e",
+    "enable_grad", "finfo", "float", "float16", "float32", "float64", "func", "get_num_threads", "graph", "half",
+    "iinfo", "inf", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+    "is_inference_mode_enabled", "kernels", "linalg", "long", "nan", "nn", "no_grad", "ops", "optim", "pi", "plot",
+    "random", "result_type", "set_grad_enabled", "set_num_threads", "short", "testing", "train", "trap", "uint8",
+    "utils",
 ]  # fmt: skip
 __all__ += creation.__all__
 __all__ += [name for name in ops.__all__ if name not in ("broadcast_to", "cast", "sum_to")]
@@ -80,4 +86,6 @@ if not TYPE_CHECKING:  # a type checker sees the imports above
     def __getattr__(name: str) -> Any:
         if name in _LAZY:
             return importlib.import_module(f"tinygrad_cnn.{name}")
+        if name == "trap":
+            return importlib.import_module("tinygrad_cnn.graph").trap
         raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn import autograd, ops, random
-from tinygrad_cnn.autograd import Array, Variable, enable_grad, is_grad_enabled, wrap
+from tinygrad_cnn.autograd import Array, Variable, enable_grad, inference_mode, is_grad_enabled, wrap
 from tinygrad_cnn.per_sample import per_sample_grad
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["checkpoint", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad", "vjp"]
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Ops in the block are recorded, whatever the caller's mode."""
+    with inference_mode(False), enable_grad():
+        yield
 
 
 def _inside(primal: Any) -> Tensor:
@@ -55,7 +63,7 @@ def grad_and_value(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
         outer = is_grad_enabled() and any(isinstance(x, Variable) and x.tracked for x in args)
-        with enable_grad():
+        with _recording():
             inner, places = _picked(args, argnums)
             out = _tensor(func(*inner, **kwargs))
             if out.numel() != 1:
@@ -91,7 +99,7 @@ def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[T
     (tensor([1., 0.]),)
     """
     outer = is_grad_enabled() and any(x.tracked for x in primals)
-    with enable_grad():
+    with _recording():
         inner = [_inside(x) for x in primals]
         out = _tensor(func(*inner))
 
@@ -117,7 +125,7 @@ def jvp(func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[T
         if x.shape != v.shape:
             raise ValueError(f"jvp: tangent {i} has shape {v.shape}, its primal {x.shape}")
     outer = is_grad_enabled() and any(x.tracked for x in (*primals, *tangents))
-    with enable_grad():
+    with _recording():
         inner = [_inside(x) for x in primals]
         out = _tensor(func(*inner))
         dummy = wrap(np.zeros(out.shape, out.dtype)).requires_grad_()
@@ -142,7 +150,7 @@ def jacrev(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callab
 
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         outer = is_grad_enabled() and any(isinstance(x, Variable) and x.tracked for x in args)
-        with enable_grad():
+        with _recording():
             inner, places = _picked(args, argnums)
             out = _tensor(func(*inner, **kwargs))
             inputs = [inner[i] for i in places]
@@ -184,7 +192,7 @@ def hvp(func: Callable[..., Any], inputs: Tensor, v: Tensor) -> tuple[Tensor, Te
     if inputs.shape != v.shape:
         raise ValueError(f"hvp: v has shape {v.shape}, the input {inputs.shape}")
     outer = is_grad_enabled() and (inputs.tracked or v.tracked)
-    with enable_grad():
+    with _recording():
         x = _inside(inputs)
         out = _tensor(func(x))
         (g,) = _gradients(out, [x], None, True)
@@ -195,12 +203,15 @@ def hvp(func: Callable[..., Any], inputs: Tensor, v: Tensor) -> tuple[Tensor, Te
 # ---- checkpointing -----------------------------------------------------------------------------------------
 
 
-def checkpoint(function: Callable[..., Tensor], *args: Any, preserve_rng_state: bool = True) -> Tensor:
+def checkpoint(
+    function: Callable[..., Tensor], *args: Any, use_reentrant: bool = False, preserve_rng_state: bool = True
+) -> Tensor:
     """function(*args) without keeping what it computes on the way: backward computes it again.
 
     Saves the memory of the activations inside for the time of a second forward pass. Random numbers (dropout) are
     drawn alike both times. The Tensors among the arguments, and the parameters that the function uses, get their
-    gradients; gradients of any order work.
+    gradients; gradients of any order work. RuntimeError in backward if the second pass gives other values, because
+    something that the function uses has changed. `use_reentrant`, a choice that PyTorch asks for, changes nothing.
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
 
     >>> import tinygrad_cnn as tg
@@ -226,9 +237,13 @@ def checkpoint(function: Callable[..., Tensor], *args: Any, preserve_rng_state: 
         if preserve_rng_state:
             random.default_generator.set_state(stream)
         try:
-            return run(tensors)
+            out = run(tensors)
         finally:
             random.default_generator.set_state(now)
+        bound = np.sqrt(np.finfo(result.dtype).eps)
+        if not np.allclose(out.array, result, bound, bound * _largest(result), equal_nan=True):
+            raise RuntimeError("checkpoint: the function gives other values now; something that it uses has changed")
+        return out
 
     own = [_own_leaf(args[i]) for i in places]
     first = run(own)
@@ -244,11 +259,12 @@ def checkpoint(function: Callable[..., Tensor], *args: Any, preserve_rng_state: 
 
     @checkpointed.shortcut
     def checkpointed_grads(g: Array, tensors: Any, needs: tuple[bool, ...]) -> list[Any]:
-        with enable_grad():
+        with _recording():
             inner = [wrap(x).requires_grad_(need) for x, need in zip(tensors[: len(own)], needs, strict=False)]
             out = again(inner)
         targets = [x for x, need in zip([*inner, *used], needs, strict=True) if need]
-        found = iter(autograd.grad(out, targets, wrap(g), materialize_grads=True))
+        # The function may use results of ops from outside; their nodes must stay for the pass that is under way.
+        found = iter(autograd.grad(out, targets, wrap(g), retain_graph=True, materialize_grads=True))
         return [next(found).array if need else None for need in needs]
 
     @checkpointed.vjp("tensors")
@@ -259,6 +275,10 @@ def checkpoint(function: Callable[..., Tensor], *args: Any, preserve_rng_state: 
         return found
 
     return checkpointed(*[args[i] for i in places], *used)
+
+
+def _largest(array: np.ndarray[Any, Any]) -> Any:
+    return np.abs(array[np.isfinite(array)]).max(initial=0)
 
 
 def _own_leaf(x: Tensor) -> Tensor:

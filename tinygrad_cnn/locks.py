@@ -46,7 +46,7 @@ class Held(list[_Entry]):
                 entry.count -= 1
                 if not entry.count:
                     for array in entry.arrays:
-                        array.setflags(True)
+                        array.setflags(True)  # type: ignore[call-arg]  # by keyword it takes twice as long
                     del _entries[id(entry.owner)]
 
 
@@ -76,10 +76,10 @@ def acquire(arrays: Iterable[np.ndarray[Any, Any]], node: Any) -> Held:
             entry.count += 1
             held.append(entry)
             if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
-                owner.setflags(False)
+                owner.setflags(False)  # type: ignore[call-arg]  # by keyword it takes twice as long
                 entry.arrays.append(owner)
             if array is not owner and array.flags.writeable:
-                array.setflags(False)
+                array.setflags(False)  # type: ignore[call-arg]  # by keyword it takes twice as long
                 entry.arrays.append(array)
     return held
 
@@ -87,7 +87,8 @@ def acquire(arrays: Iterable[np.ndarray[Any, Any]], node: Any) -> Held:
 def _can_be_given_back(owner: np.ndarray[Any, Any]) -> bool:
     """Whether NumPy would set the flag of foreign memory again: it does only where that has a writable buffer."""
     try:
-        return not memoryview(owner.base).readonly
+        base: Any = owner.base
+        return not memoryview(base).readonly
     except TypeError:  # PyTorch's memory, a DLPack capsule; in-place methods still ask `holder`
         return False
 

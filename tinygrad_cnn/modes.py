@@ -30,6 +30,25 @@ class Observer:
         """Backward has run a node's rules: from the gradient `g` of its result they made those of its arguments."""
 
 
+class _Both(Observer):
+    """Two observers: the first is told first."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def computed(self, *what: Any) -> None:
+        for observer in self.observers:
+            observer.computed(*what)
+
+    def failed(self, *what: Any) -> None:
+        for observer in self.observers:
+            observer.failed(*what)
+
+    def stepped(self, *what: Any) -> None:
+        for observer in self.observers:
+            observer.stepped(*what)
+
+
 class _State(threading.local):
     """What one thread is doing: does it record, inside which module, for which call of a composite, who watches."""
 
@@ -45,9 +64,9 @@ state = _State()
 
 @contextmanager
 def watched_by(observer: Observer | None) -> Iterator[None]:
-    """In the block, `observer` is told of each op, in the place of whoever watched before; None watches nothing."""
+    """In the block, `observer` is told of each op, besides whoever watched before; with None nobody is."""
     before = state.observer
-    state.observer = observer
+    state.observer = _Both(before, observer) if before and observer else observer
     try:
         yield
     finally:

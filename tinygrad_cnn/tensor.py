@@ -93,6 +93,19 @@ def _plain_index(index: Any) -> Any:
     return index.array if isinstance(index, Variable) else index
 
 
+def _shares_memory(tensor: Tensor) -> bool:
+    """Whether somebody else may see this tensor's memory: who holds its array, or one that this is a view of.
+
+    An op may return a view of an array that only it knew: then nobody else holds that one.
+    """
+    shared = sys.getrefcount(tensor.array) > 2  # the tensor's reference, and that of the call
+    array = tensor.array
+    while not shared and array.base is not None:
+        shared = not isinstance(array.base, np.ndarray) or sys.getrefcount(array.base) > 2
+        array = array.base
+    return shared
+
+
 def _in_place(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """The in-place method of an op: `x.exp_()` makes the result of `x.exp()` the values of x."""
     name = function.__name__
@@ -140,7 +153,7 @@ class Tensor(Variable):
         self.array = array if isinstance(array, np.ndarray) else np.array(array, np.float32)
         self.tracked = False
         self.node = None
-        self.grad = None
+        self._grad = None
         self.hooks = None
 
     # ---- what it is ----
@@ -468,7 +481,7 @@ class Tensor(Variable):
             raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
         if (holder := locks.holder(self.array)) is not None:
             raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
-        shared = self.array.base is not None or sys.getrefcount(self.array) > 2
+        shared = _shares_memory(self)
         before = wrap(self.array, self.node)
         out = change(before)
         out = out if isinstance(out, Variable) else wrap(np.asarray(out))

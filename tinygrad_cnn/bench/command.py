@@ -18,6 +18,9 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, on both sides.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, in which the sides take turns.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long a round lasts, on each side.")] = 1.0,
+    reuse_memory: Annotated[
+        bool, typer.Option("--reuse-memory", help="Keep freed memory on our side; torch-reuse does on PyTorch's.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
 ) -> None:
@@ -31,9 +34,8 @@ def bench(
 
     console = Console()
     with console.status("starting") as status:
-        report = run(
-            workload or None, against, threads, 1 if quick else rounds, 0.0 if quick else seconds, status.update
-        )
+        length = (1, 0.0) if quick else (rounds, seconds)
+        report = run(workload or None, against, threads, *length, reuse_memory, status.update)
     console.print(report.table())
     if json_file is not None:
         report.save(json_file)

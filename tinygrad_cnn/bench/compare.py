@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -67,7 +68,9 @@ class Row:
     @property
     def cpu_ratio(self) -> float | None:
         """The same for the CPU time, of all threads: it hardly changes when other programs want the machine too."""
-        return self.peer and statistics.median(b / a for a, b in zip(self.ours.cpu, self.peer.cpu, strict=True))
+        if self.peer is None:
+            return None
+        return statistics.median(b / a for a, b in zip(self.ours.cpu, self.peer.cpu, strict=True))
 
     @property
     def memory_ratio(self) -> float | None:
@@ -90,12 +93,14 @@ class Report:
     threads: int | None
     rounds: int
     seconds: float
+    reuse_memory: bool
     machine: dict[str, str]
     rows: list[Row]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        conditions = {name: getattr(self, name) for name in ("against", "threads", "rounds", "seconds", "machine")}
+        names = ("against", "threads", "rounds", "seconds", "reuse_memory", "machine")
+        conditions = {name: getattr(self, name) for name in names}
         return conditions | {"rows": [row.to_dict() for row in self.rows]}
 
     def save(self, path: str | Path) -> None:
@@ -139,8 +144,10 @@ def _cells(row: Row) -> list[str]:
 class _Process:
     """A worker, as a context manager; `ask` sends an order and waits for the answer."""
 
-    def __init__(self, framework: str, threads: int | None, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "tinygrad_cnn.bench.worker", framework]
+    def __init__(
+        self, framework: str, threads: int | None, environment: dict[str, str], options: tuple[str, ...] = ()
+    ) -> None:
+        command = [sys.executable, "-m", "tinygrad_cnn.bench.worker", framework, *options]
         if threads is not None:
             command.append(f"--threads={threads}")
         # The child finds the package where this process found it, also if that is not installed.
@@ -157,9 +164,12 @@ class _Process:
     def ask(self, *order: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
             raise RuntimeError(f"bench: the process of {self.name} ended while asked for {order}; its message is above")
         answer: dict[str, Any] = json.loads(line)
@@ -168,7 +178,11 @@ class _Process:
     def __exit__(self, *exc: object) -> None:
         if any(exc):
             self.process.kill()
-        self.process.communicate()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        self.process.wait()
 
 
 def run(
@@ -177,12 +191,14 @@ def run(
     threads: int | None = None,
     rounds: int = 5,
     seconds: float = 1.0,
+    reuse_memory: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> Report:
     """Measure workloads (default: all) on this package and on a peer (None: on this package alone).
 
     Each side has a process of its own, and they take turns: ours, the peer, ours, the peer, … for `rounds` rounds of
-    `seconds` each. threads: for both sides (default: what each takes by itself). say: told which workload comes now.
+    `seconds` each. threads: for both sides (default: what each takes by itself). reuse_memory: our side calls
+    `kernels.reuse_memory()` first (the peer's counterpart is "torch-reuse"). say: told which workload comes now.
     UserError for an unknown workload, and if the peer is not installed.
     """
     names = list(WORKLOADS) if workloads is None else list(workloads)
@@ -192,19 +208,26 @@ def run(
         raise UserError(f"unknown peer {against!r}, there are {', '.join(PEERS)}")
     if against is not None and importlib.util.find_spec("torch") is None:
         raise UserError("PyTorch is not installed, so there is nothing to compare with: pip install torch")
+    # Other programs disturb the sides unequally: threads that spin while they wait, as PyTorch's, suffer most.
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     rows = []
     for name in names:
         say(name)
-        rows.append(_compare(name, against, threads, rounds, seconds))
+        rows.append(_compare(name, against, threads, rounds, seconds, reuse_memory))
     machine = {"processor": _processor(), "system": platform.platform(), "python": platform.python_version()}
-    return Report(against, threads, rounds, seconds, machine, rows)
+    machine["load"] = load
+    return Report(against, threads, rounds, seconds, reuse_memory, machine, rows)
 
 
-def _compare(name: str, against: str | None, threads: int | None, rounds: int, seconds: float) -> Row:
-    with _Process(OURS, threads, {}) as ours:
+def _compare(
+    name: str, against: str | None, threads: int | None, rounds: int, seconds: float, reuse_memory: bool
+) -> Row:
+    with _Process(OURS, threads, {}, ("--reuse-memory",) if reuse_memory else ()) as ours:
         built = ours.ask("build", name)
         if against is None:
-            return Row(name, WORKLOADS[name].unit, _side(name, built, [ours.ask("round", seconds) for _ in range(rounds)]))
+            return Row(
+                name, WORKLOADS[name].unit, _side(name, built, [ours.ask("round", seconds) for _ in range(rounds)])
+            )
         with _Process("torch", threads, PEERS[against]) as peer:
             built_peer = peer.ask("build", name)
             pairs = [(ours.ask("round", seconds), peer.ask("round", seconds)) for _ in range(rounds)]

@@ -74,9 +74,7 @@ def _training(model: Callable[[Framework], Any], *shape: int) -> Callable[[Frame
 
 def seed(fw: Framework) -> Any:
     nn = fw.nn
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, bias=False), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1014, 10, bias=False)
-    )
+    return nn.Sequential(nn.Conv2d(1, 6, 3, bias=False), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1014, 10, bias=False))
 
 
 def lenet(fw: Framework) -> Any:

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 from tinygrad_cnn.graph.build import capture, of
+from tinygrad_cnn.graph.cost import Cost, Totals
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
+from tinygrad_cnn.graph.trap import Trapped, trap
 
-__all__ = ["Edge", "Graph", "GraphNode", "ModuleInfo", "capture", "of"]
+__all__ = ["Cost", "Edge", "Graph", "GraphNode", "ModuleInfo", "Totals", "Trapped", "capture", "of", "trap"]

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.source import line_number
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["Origin", "capture", "of", "run_once"]
+__all__ = ["Captured", "Origin", "capture", "of", "run_once"]
 
 
 def of(
@@ -88,7 +88,7 @@ def capture(
     origin = Origin(
         function, inputs, kwargs, model if not isinstance(function, Module) else function, dict(names or {}), title
     )
-    return run_once(origin, on_error)[0]
+    return run_once(origin, on_error).graph
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,23 @@ class Origin:
     names: dict[str, Variable]
     title: str | None
 
+    def with_inputs(self, inputs: tuple[Any, ...]) -> Origin:
+        """The same function on other inputs."""
+        return replace(self, inputs=inputs)
 
-def run_once(origin: Origin, on_error: str = "raise") -> tuple[Graph, dict[int, Call], Any]:
-    """Run what `origin` says, watched: the graph, the calls by the numbers of their nodes, and the result.
+
+@dataclass(frozen=True)
+class Captured:
+    """A graph with the values that it was made of: calls and leaves by the numbers of their nodes, and the result."""
+
+    graph: Graph
+    calls: dict[int, Call]
+    leaves: dict[int, Any]
+    outputs: Any
+
+
+def run_once(origin: Origin, on_error: str = "raise") -> Captured:
+    """Run what `origin` says, watched.
 
     The inputs of a model with trainable parameters are taken as they are; those of anything else require grad, so
     that there is a backward to speak of.
@@ -136,7 +150,8 @@ def run_once(origin: Origin, on_error: str = "raise") -> tuple[Graph, dict[int, 
         builder.add_all(leading_up_to(recorder.calls, ends))
         builder.add_failure(failure, ends[0] if ends else next(iter(known.values()), None))
     title = origin.title or _title(origin)
-    return builder.graph(title, origin), {number: call for call, number in builder.numbers.items()}, outputs
+    calls = {number: call for call, number in builder.numbers.items()}
+    return Captured(builder.graph(title, origin), calls, builder.leaf_of, outputs)
 
 
 def _title(origin: Origin) -> str:
@@ -150,10 +165,12 @@ class _Builder:
     """Nodes and edges under construction; what has been seen is found by identity, and numbered in order."""
 
     def __init__(self, model: Module | None, inputs: Mapping[str, Any]) -> None:
+        self.model = model
         self.nodes: list[GraphNode] = []
         self.edges: list[Edge] = []
         self.numbers: dict[Call, int] = {}
         self.leaves: dict[int, int] = {}  # by the leaf's id
+        self.leaf_of: dict[int, Any] = {}
         self.unnamed = 0
         self.calls: dict[str, tuple[Any, int]] = {}  # each module's first op, and its latest call
         self.place: Any = None  # where the latest op stands
@@ -178,7 +195,7 @@ class _Builder:
             self.memory[id(owner_of(tensor.array))] = 0
 
     def graph(self, title: str, origin: Origin | None = None) -> Graph:
-        return Graph(self.nodes, self.edges, self.modules, title, origin=origin)
+        return Graph(self.nodes, self.edges, self.modules, title, origin=origin, model=self.model)
 
     def add_all(self, calls: Iterable[Call]) -> None:
         """Add every call, each after the leaves that it is the first to use."""
@@ -238,7 +255,9 @@ class _Builder:
             constants=constants,
             where=f"{os.path.basename(call.code.co_filename)}:{line_number(call.code, call.instruction)}",
             tracked=call.node is not None,
+            operands=tuple(_operand(call, i) for i in range(len(call.sources)) if call.sources[i][1] is not None),
             saved=self._saved(call.node),
+            block=-1 if call.array is None else self._block(owner_of(call.array)),
             error=call.error,
         )
         for source, argument in sources:
@@ -251,9 +270,11 @@ class _Builder:
             for x in value if type(value) is tuple else (value,):
                 if isinstance(x, np.ndarray):
                     owner = owner_of(x)
-                    number = self.memory.setdefault(id(owner), len(self.memory) + 1)
-                    found.append((name, number, owner.nbytes))
+                    found.append((name, self._block(owner), owner.nbytes))
         return tuple(found)
+
+    def _block(self, owner: Any) -> int:
+        return self.memory.setdefault(id(owner), len(self.memory) + 1)
 
     def _source(self, source: Any, argument: str, path: str) -> int:
         """The number of what an argument comes from; a leaf that is met for the first time is added."""
@@ -266,10 +287,11 @@ class _Builder:
             if kind == "input":
                 self.unnamed += 1
             owner = name.rpartition(".")[0] if kind != "input" else ""
-            self.leaves[id(source)] = self._append(
+            self.leaves[id(source)] = number = self._append(
                 kind, name or f"leaf {self.unnamed}", source, path=owner, tracked=source.tracked,
                 trainable=source.tracked and kind == "parameter",
             )  # fmt: skip
+            self.leaf_of[number] = source
         return self.leaves[id(source)]
 
     def _append(self, kind: Kind, name: str, what: Any, **more: Any) -> int:
@@ -292,6 +314,13 @@ class _Builder:
             number += 1
             self.calls[call.path] = first, number
         return max(number, 0)
+
+
+def _operand(call: Call, i: int) -> tuple[str, tuple[int, ...], bool]:
+    """Of an array argument the name, the shape, and whether it gets a gradient."""
+    name, source = call.sources[i]
+    shape = source.shape if isinstance(source, Call) else np.shape(getattr(source, "array", source))
+    return name, tuple(shape), call.node is not None and call.node.plan.wants[i]
 
 
 def _is_layer(module: Module) -> bool:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Any
 
 import graphviz
 
-from tinygrad_cnn.graph.fold import fold_layers
+from tinygrad_cnn.graph.fold import MANY, fold_as_said
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
-from tinygrad_cnn.graph.labels import count, describe, first_argument, printable, shape_text
+from tinygrad_cnn.graph.labels import amount, count, describe, first_argument, printable, shape_text
+from tinygrad_cnn.graph.overlay import overlay_of
+from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
 
 __all__ = ["to_dot"]
@@ -33,35 +37,47 @@ def to_dot(
     theme: str = "light",
     direction: str = "TB",
     parameters: str = "fold",
-    fold: str = "layers",
+    fold: Any = "auto",
     legend: bool = True,
+    overlay: str | None = None,
+    backward: bool = False,
+    at: int | None = None,
 ) -> str:
     """The DOT source of a graph's picture; see `Graph.save` for the options."""
     for name, value, known in (
         ("theme", theme, tuple(THEMES)),
         ("direction", direction, ("TB", "LR")),
         ("parameters", parameters, ("fold", "nodes")),
-        ("fold", fold, ("layers", "none")),
     ):
         if value not in known:
             raise ValueError(f"graph: {name} is {value!r}, expected one of {', '.join(known)}")
-    shown = fold_layers(graph) if fold == "layers" else graph
-    return _Drawing(shown, len(graph.ops), THEMES[theme], direction, parameters == "fold").source(legend)
+    values = None if overlay is None else overlay_of(graph, overlay)
+    paint = None if values is None else Paint(values, theme)
+    shown = fold_as_said(graph, fold)
+    return _Drawing(shown, graph, THEMES[theme], direction, parameters == "fold", paint, backward, at).source(legend)
 
 
 class _Drawing:
     """One picture under construction."""
 
-    def __init__(self, graph: Graph, ops: int, theme: Theme, direction: str, fold: bool) -> None:
+    def __init__(
+        self, graph: Graph, whole: Graph, theme: Theme, direction: str, fold: bool, paint: Paint | None, backward: bool,
+        at: int | None,
+    ) -> None:  # fmt: skip
         self.graph = graph
-        self.ops = ops
+        self.whole = whole
+        self.paint = paint
+        self.backward = backward
+        self.at = at
+        self.values = {node.id: self._value(node) for node in graph.ops} if paint else {}
+        self.untracked = any(node.tracked for node in whole.ops)  # whether "no gradient" is news
         self.theme = theme
         self.direction = direction
         self.fold = fold
         alone = Counter((node.path, node.call) for node in graph.ops)
-        parents = {parent for node in graph.ops for parent in _parents(node.path)}
+        self.parents = {parent for node in graph.ops for parent in _parents(node.path)}
         self.layers = {
-            node.id for node in graph.ops if node.path and alone[node.path, node.call] == 1 and node.path not in parents
+            node.id for node in graph.ops if node.path and alone[node.path, node.call] == 1 and node.path not in self.parents
         }
         self.calls = Counter(path for path, _ in alone)
 
@@ -86,6 +102,8 @@ class _Drawing:
         for edge in self.graph.edges:
             if edge.source in kept and edge.target in kept:
                 self._edge(dot, edge)
+                if self.backward:
+                    self._gradient(dot, edge)
         return str(dot.source)
 
     # -- modules as clusters --
@@ -121,7 +139,7 @@ class _Drawing:
         start = len(module) + 1 if module else 0
         end = path.find(".", start)
         child = path if end < 0 else path[:end]
-        return child if child in self.calls or any(p.startswith(f"{child}.") for p in self.calls) else None
+        return child if child in self.calls or child in self.parents else None
 
     def _feeds_a_layer(self, node: GraphNode) -> bool:
         return any(edge.target in self.layers for edge in self.graph.out_of(node))
@@ -142,10 +160,12 @@ class _Drawing:
 
     def _cluster_title(self, path: str, members: list[GraphNode]) -> str:
         info = self.graph.modules.get(path)
+        last, times = self.graph.repeats.get(path, ("", 1))
+        title = f"{path} ... {last}  x{times}" if last else path
         total = sum(parameter.size for parameter in self.graph.parameters_of([n for n in members if n.kind == "op"]))
         notes = [info.kind] if info else []
         notes += [count(total)] if total else []
-        return _table([(path, 12, True), (", ".join(notes), _SMALL, False)], "LEFT")
+        return _table([(title, 12, True), (", ".join(notes), _SMALL, False)], "LEFT")
 
     # -- nodes --
 
@@ -169,23 +189,76 @@ class _Drawing:
             )  # fmt: skip
 
     def _op(self, dot: graphviz.Digraph, node: GraphNode) -> None:
+        name, tooltip = f"n{node.id}", self._tooltip(node)
+        if node.error:
+            self._failed(dot, node, tooltip)
+            return
         words = describe(self.graph, node)
-        tooltip = self._tooltip(node)
-        if node.family == "shape only" and node.id not in self.layers:
-            text = _table([(f"{node.name} {words}".strip(), _SMALL, False)])
-            dot.node(f"n{node.id}", text, shape="plain", tooltip=tooltip)
+        value = self.values.get(node.id)
+        is_here = self.at is not None and self.at in self._members(node)
+        if node.family == "shape only" and node.id not in self.layers and value is None and not is_here:
+            dot.node(name, _table([(f"{node.name} {words}".strip(), _SMALL, False)]), shape="plain", tooltip=tooltip)
             return
         lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), _SMALL, False)]
         parameters = self.graph.parameters_of([node])
         if self.fold and parameters:
             frozen = "" if any(p.trainable for p in parameters) else ", frozen"
             lines.append((count(sum(p.size for p in parameters)) + frozen, _SMALL, False))
-        shape_only = node.family == "shape only"
+        lines += [(line, _SMALL, False) for line in self._backward_lines(node)]
+        if self.paint and value is not None:
+            lines.append((self.paint.words(value), _SMALL, True))
+        if is_here:
+            lines.insert(0, ("> backward stands here", _SMALL, True))
+        style, fill, line = self._look(node, value)
         dot.node(
-            f"n{node.id}", _table(lines), shape="box", tooltip=tooltip,
-            style="rounded" if shape_only else "rounded,filled",
-            fillcolor=self.theme.page if shape_only else self.theme.tints[node.family],
+            name, _table(lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill, color=line,
+            penwidth="3" if is_here else "1",
         )  # fmt: skip
+
+    def _look(self, node: GraphNode, value: Any) -> tuple[str, str, str]:
+        """The style, fill and line of an op's box."""
+        theme = self.theme
+        if self.paint:
+            return "rounded,filled", theme.page if value is None else self.paint.colour(value), theme.line
+        if not node.tracked and self.untracked:
+            return "rounded,filled,dashed", theme.tints["no gradient"], theme.line
+        if node.family == "shape only":
+            return "rounded,filled", theme.page, theme.line
+        return "rounded,filled", theme.tints[node.family], theme.line
+
+    def _failed(self, dot: graphviz.Digraph, node: GraphNode, tooltip: str) -> None:
+        """The op at which the run ended: an octagon, with the shapes that came in and what it complained of."""
+        lines = [(f"FAILED: {self._op_title(node)}", 12, True)]
+        lines += [(f"{name} {shape}", _SMALL, False) for name, shape, _ in node.operands]
+        lines += [(line, _SMALL, False) for line in textwrap.wrap(printable(node.error), 56)]
+        dot.node(
+            f"n{node.id}", _table(lines), shape="octagon", style="filled", tooltip=tooltip, penwidth="3",
+            fillcolor=self.theme.tints["failed"], color=self.theme.alarm,
+        )  # fmt: skip
+
+    def _members(self, node: GraphNode) -> tuple[int, ...]:
+        return self.graph.members.get(node.id, (node.id,))
+
+    def _value(self, node: GraphNode) -> Any:
+        """A node's value in the overlay: that of the op, or of all ops that were folded into it together."""
+        assert self.paint
+        overlay = self.paint.overlay
+        found = [overlay.values[i] for i in self._members(node) if i in overlay.values]
+        return overlay.join(found) if found else None
+
+    def _backward_lines(self, node: GraphNode) -> list[str]:
+        """What backward has to do with an op: the bytes that it keeps, and the gradients of folded parameters."""
+        if not self.backward:
+            return []
+        costs = self.whole.costs()
+        kept = sum(costs[i].saved_bytes for i in self._members(node) if i in costs)
+        lines = [f"keeps {amount(kept, 'B')}"] if kept else []
+        gradients = self.graph.gradients or {}
+        for edge in self.graph.into(node) if self.fold else ():
+            found = gradients.get((edge.source, edge.target, edge.argument))
+            if found and self.graph[edge.source].kind == "parameter":
+                lines.append(f"grad of {edge.argument}: norm {found.norm:.3g}")
+        return lines
 
     def _op_title(self, node: GraphNode) -> str:
         if node.id not in self.layers:
@@ -209,20 +282,53 @@ class _Drawing:
     # -- edges, title --
 
     def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
-        source = self.graph[edge.source]
+        source, target = self.graph[edge.source], self.graph[edge.target]
+        is_view = target.kind == "op" and target.block > 0 and target.block == source.block and target.count == 1
         width = 0.6 + 0.3 * math.log10(max(edge.nbytes, 1))
         label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(edge)} "
         dot.edge(
             f"n{edge.source}", f"n{edge.target}", label=label, penwidth=f"{width:.2f}",
+            style="dotted" if is_view else "solid",
             tooltip=_tip(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
         )  # fmt: skip
 
+    def _gradient(self, dot: graphviz.Digraph, edge: Edge) -> None:
+        """What backward sent along an edge: another edge beside it, dashed, with its arrow at the other end."""
+        found = (self.graph.gradients or {}).get((edge.source, edge.target, edge.argument))
+        if found is None:
+            return
+        dot.edge(
+            f"n{edge.source}", f"n{edge.target}", dir="back", style="dashed", color=self.theme.gradient,
+            fontcolor=self.theme.gradient, label=f" grad {found.shape} norm {found.norm:.3g} ",
+            tooltip=_tip(f"gradient {found.shape}, norm {found.norm:.6g}"),
+        )  # fmt: skip
+
+    def _notes(self) -> list[str]:
+        """What a reader must know of this picture: what was folded, whether backward has run."""
+        graph, notes = self.graph, []
+        ops = len(self.whole.ops)
+        if len(self.whole.nodes) >= MANY and len(graph.ops) < ops:
+            notes.append(f'folded: {ops:,} ops in {len(graph.ops):,} boxes (fold="none" draws each)')
+        if self.backward:
+            notes.append(
+                "backward has not run" if graph.gradients is None else "dashed: gradients, with shape and norm"
+            )
+        if failed := [node for node in graph.ops if node.error]:
+            notes.append(f"the run failed in {failed[0].name}, the octagon")
+        return notes
+
     def _title(self, legend: bool) -> str:
         graph = self.graph
-        totals = f"{self.ops} ops, {graph.parameter_count:,} parameters"
+        totals = f"{len(self.whole.ops):,} ops, {graph.parameter_count:,} parameters"
         rows = [_row([_cell(graph.title, 15, True)]), _row([_cell(totals, 11, False)])]
-        if legend:
-            used = {node.family for node in graph.ops} | set(() if self.fold else ("parameter",))
+        rows += [_row([_cell(note, 11, False)]) for note in self._notes()]
+        if self.paint:
+            rows.append(_row([_cell(f"{self.paint.overlay.title}:", 11, True)]))
+            stops = self.paint.stops([v for v in self.values.values() if v is not None])
+            rows.append(_legend(stops, 6))
+        elif legend:
+            used = {n.family for n in graph.ops if n.tracked or not self.untracked} | set(() if self.fold else ("parameter",))
+            used |= {"no gradient"} if any(not n.tracked and not n.error for n in graph.ops) and self.untracked else set()
             tints = [(name, tint) for name, tint in self.theme.tints.items() if name in used]
             rows.append(_legend(tints, 3))
         return _html("".join(rows))

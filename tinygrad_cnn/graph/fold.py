@@ -1,20 +1,25 @@
-"""Folding: several nodes drawn as one. The calls of layers and of composites (functions of ops) are folded at first."""
+"""Folding: several nodes drawn as one. By layers and functions of ops, by repetition, by depth, by class or predicate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.style import family_of_function
 
-__all__ = ["fold", "fold_layers"]
+__all__ = ["MANY", "fold", "fold_as_said", "fold_depth", "fold_layers", "fold_modules", "fold_repeats"]
+
+MANY = 300  # a graph of so many nodes starts folded
 
 
-def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None]) -> Graph:
+def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: bool = False) -> Graph:
     """A new graph in which the ops with one key are one node; those whose key is None stay as they are.
 
-    The new node stands where the first of them stood, and has the shape of the last one's result.
+    The new node stands where the first of them stood, and has the shape of the last one's result. drop_loops: leave
+    out edges that go back, from one repetition to the next.
     """
     groups: dict[Hashable, list[GraphNode]] = {}
     for node in graph.ops:
@@ -25,28 +30,66 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None]) -> Graph:
     inside = {node.id for group in groups.values() for node in group[1:]}
     place: dict[int, int] = {}
     nodes: list[GraphNode] = []
+    members: dict[int, tuple[int, ...]] = {}
     for node in graph.nodes:
         if node.id in inside:
             continue
         group = first.get(node.id, [node])
-        place |= {member.id: len(nodes) for member in group}
-        nodes.append(replace(_joined(group), id=len(nodes)))
+        new = len(nodes)
+        place |= {member.id: new for member in group}
+        members[new] = tuple(i for member in group for i in graph.members.get(member.id, (member.id,)))
+        nodes.append(replace(_joined(group), id=new))
     edges: dict[tuple[int, int, str], Edge] = {}
+    gradients = {}
     for edge in graph.edges:
         source, target = place[edge.source], place[edge.target]
-        if source != target:
-            edges.setdefault((source, target, edge.argument), replace(edge, source=source, target=target))
-    return Graph(nodes, list(edges.values()), graph.modules, graph.title)
+        loops = source > target and nodes[source].kind == "op" and drop_loops
+        if source != target and not loops:
+            moved = (source, target, edge.argument)
+            # Into a folded node one edge is enough, unless each has a gradient of its own to show.
+            joined = nodes[target].count > 1 and graph.gradients is None
+            key_of_edge = (source, target, "" if joined else edge.argument)
+            edges.setdefault(key_of_edge, replace(edge, source=source, target=target))
+            if graph.gradients and (found := graph.gradients.get((edge.source, edge.target, edge.argument))):
+                gradients.setdefault(moved, found)
+    folded = Graph(nodes, list(edges.values()), graph.modules, graph.title, origin=graph.origin, model=graph.model)
+    folded.gradients = None if graph.gradients is None else gradients
+    folded.whole = graph.whole or graph
+    folded.members = members
+    return folded
 
 
-def _joined(group: list[GraphNode]) -> GraphNode:
+def _joined(group: Sequence[GraphNode]) -> GraphNode:
     if len(group) == 1:
         return group[0]
     name = group[0].composite or group[-1].name
     return replace(
         group[-1], name=name, family=family_of_function(name) or group[-1].family, params={}, changed=(), constants={},
-        count=len(group), where=group[0].where,
+        count=sum(node.count for node in group), where=group[0].where, operands=(), saved=(),
+        error=next((node.error for node in group if node.error), ""), tracked=any(node.tracked for node in group),
     )  # fmt: skip
+
+
+def fold_as_said(graph: Graph, how: Any) -> Graph:
+    """The graph folded by an option of `Graph.save`: a word, a depth, classes of modules, or a predicate of modules."""
+    if how == "none":
+        return graph
+    if how == "layers":
+        return fold_layers(graph)
+    if how == "repeat":
+        return fold_repeats(fold_layers(graph))
+    if how == "auto":
+        return fold_until_few(graph)
+    if isinstance(how, int) and not isinstance(how, bool) and how >= 1:
+        return fold_depth(fold_layers(graph), how)
+    classes = how if isinstance(how, tuple) and how else (how,)
+    if all(isinstance(c, type) for c in classes):
+        return fold_modules(graph, lambda module: isinstance(module, classes))
+    if callable(how):
+        return fold_modules(graph, how)
+    raise ValueError(
+        f"graph: fold is {how!r}, expected one of auto, layers, repeat, none, a depth from 1, a class or a predicate"
+    )
 
 
 def fold_layers(graph: Graph) -> Graph:
@@ -59,3 +102,157 @@ def fold_layers(graph: Graph) -> Graph:
         elif node.composite:
             keys[node.id] = (node.composite, node.run)
     return fold(graph, lambda node: keys.get(node.id))
+
+
+def fold_modules(graph: Graph, wanted: Callable[[Any], bool]) -> Graph:
+    """The graph with one node for each call of a module of which `wanted` is true, and for each layer."""
+    if graph.model is None:
+        raise ValueError("graph: folding by class or predicate needs the model, this graph was made without one")
+    paths = {path for path, module in graph.model.named_modules() if path and wanted(module)}
+    return fold_layers(_fold_paths(graph, lambda path: next((p for p in _prefixes(path) if p in paths), None)))
+
+
+def fold_depth(graph: Graph, depth: int) -> Graph:
+    """The graph with one node for each call of a module that stands `depth` levels below the model."""
+    return _fold_paths(graph, lambda path: ".".join(path.split(".")[:depth]) if path.count(".") >= depth else None)
+
+
+def _prefixes(path: str) -> Iterable[str]:
+    """`a`, `a.b`, `a.b.c`."""
+    parts = path.split(".")
+    return (".".join(parts[: i + 1]) for i in range(len(parts)))
+
+
+def _fold_paths(graph: Graph, chosen: Callable[[str], str | None]) -> Graph:
+    """Fold each call of the modules that `chosen` gives for paths; a module's call ends when its first op comes again."""
+    keys: dict[int, tuple[str, int]] = {}
+    firsts: dict[str, Any] = {}
+    calls: dict[str, int] = {}
+    before: str | None = None
+    for node in graph.ops:
+        path = chosen(node.path) if node.path else None
+        if path is None:
+            before = None
+            continue
+        parameters = tuple(p.id for p in graph.parameters_of([node]))
+        mark = node.path, node.name, parameters
+        if firsts.setdefault(path, mark) == mark and (parameters or before != path):
+            calls[path] = calls.get(path, -1) + 1
+        before = path
+        keys[node.id] = path, calls[path]
+    folded = fold(graph, lambda node: keys.get(node.id))
+    made = {members[0]: i for i, members in folded.members.items()}
+    nodes = list(folded.nodes)
+    origin = graph.members or {node.id: (node.id,) for node in graph.nodes}
+    for number, (path, call) in keys.items():
+        new = made.get(origin[number][0])
+        if new is not None:
+            nodes[new] = replace(nodes[new], path=path, call=call, composite="", name=nodes[new].name)
+    return _with_nodes(folded, nodes)
+
+
+def _with_nodes(graph: Graph, nodes: Sequence[GraphNode]) -> Graph:
+    new = Graph(nodes, graph.edges, graph.modules, graph.title, origin=graph.origin, model=graph.model)
+    new.gradients, new.whole, new.members, new.repeats = graph.gradients, graph.whole, graph.members, graph.repeats
+    return new
+
+
+# ---- repetition --------------------------------------------------------------------------------------------
+
+
+def fold_repeats(graph: Graph) -> Graph:
+    """The graph in which modules that follow each other and are alike are drawn once, marked with how many they are.
+
+    Alike: of one class, side by side in one parent, with the same ops on the same shapes.
+    """
+    stretches = _stretches(graph)
+    keys: dict[int, Hashable] = {}
+    repeats: dict[str, tuple[str, int]] = {}
+    for run in _alike(graph, stretches):
+        first, last = run[0][0], run[-1][0]
+        repeats[first] = last, len(run)
+        for _, ops in run:
+            for i, node in enumerate(ops):
+                keys[node.id] = ("repeat", first, i)
+    if not keys:
+        return graph
+    folded = fold(graph, lambda node: keys.get(node.id), drop_loops=True)
+    made = {members[0]: i for i, members in folded.members.items()}
+    nodes = list(folded.nodes)
+    origin = graph.members or {node.id: (node.id,) for node in graph.nodes}
+    for node in graph.ops:
+        if node.id in keys and (new := made.get(origin[node.id][0])) is not None:
+            nodes[new] = replace(node, id=new, count=node.count)
+    new_graph = _with_nodes(folded, nodes)
+    new_graph.repeats = repeats
+    return new_graph
+
+
+def _stretches(graph: Graph) -> dict[str, list[tuple[str, list[GraphNode]]]]:
+    """By parent: its modules that were called once, in one go, with their ops, in order."""
+    found: dict[str, list[tuple[str, list[GraphNode]]]] = {}
+    for depth in range(1, 2 + max((node.path.count(".") for node in graph.ops), default=0)):
+        for path, ops in groupby(graph.ops, key=lambda node: ".".join(node.path.split(".")[:depth])):
+            if path.count(".") == depth - 1 and path:
+                found.setdefault(path.rpartition(".")[0], []).append((path, list(ops)))
+    return found
+
+
+def _alike(
+    graph: Graph, stretches: dict[str, list[tuple[str, list[GraphNode]]]]
+) -> Iterable[list[tuple[str, list[GraphNode]]]]:
+    taken: set[str] = set()
+    for parent, children in sorted(stretches.items(), key=lambda item: item[0].count(".")):
+        if any(parent == path or parent.startswith(f"{path}.") for path in taken):
+            continue
+        for _, same in groupby(_adjacent(graph, children), key=lambda item: item[0]):
+            run = [item[1] for item in same]
+            if len(run) > 1 and len(run[0][1]) > 1 and len({path for path, _ in run}) == len(run):
+                taken |= {path for path, _ in run}
+                yield run
+
+
+def _adjacent(graph: Graph, children: Sequence[tuple[str, list[GraphNode]]]) -> Iterable[tuple[Any, Any]]:
+    """Each child with a mark that it shares with those next to it that are like it."""
+    number, before, end = 0, None, None
+    positions = {node.id: i for i, node in enumerate(graph.ops)}
+    for path, ops in children:
+        info = graph.modules.get(path)
+        like = (info.kind if info else None, tuple(_likeness(graph, path, node) for node in ops))
+        if like != before or positions[ops[0].id] != end:
+            number += 1
+        before, end = like, positions[ops[-1].id] + 1
+        yield number, (path, ops)
+
+
+def _likeness(graph: Graph, path: str, node: GraphNode) -> Any:
+    parameters = tuple(p.shape for p in graph.parameters_of([node]))
+    return node.path.removeprefix(path), node.name, node.shape, node.dtype, str(sorted(node.params.items())), parameters
+
+
+# ---- large graphs ------------------------------------------------------------------------------------------
+
+
+def fold_until_few(graph: Graph, limit: int = MANY) -> Graph:
+    """The graph folded by layers, and, while it is too large to be read, by repetition, depth, and stretches of ops."""
+    folded = fold_layers(graph)
+    if len(graph.nodes) < limit:
+        return folded
+    folded = fold_repeats(folded)
+    deepest = max((node.path.count(".") for node in folded.ops), default=0)
+    for depth in range(deepest, 0, -1):
+        if _shown(folded) < limit:
+            return folded
+        folded = fold_depth(folded, depth)
+    return folded if _shown(folded) < limit else _fold_stretches(folded, limit // 2)
+
+
+def _shown(graph: Graph) -> int:
+    return sum(node.kind != "parameter" for node in graph.nodes)
+
+
+def _fold_stretches(graph: Graph, count: int) -> Graph:
+    """Ops that follow each other as one node each, `count` nodes in all."""
+    length = -(-len(graph.ops) // count)
+    places = {node.id: i // length for i, node in enumerate(graph.ops)}
+    return fold(graph, lambda node: places[node.id])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from tinygrad_cnn.graph.build import Origin
+    from tinygrad_cnn.graph.cost import Cost, Totals
+    from tinygrad_cnn.graph.run import Run
+    from tinygrad_cnn.nn.module import Module
 
-__all__ = ["Edge", "Graph", "GraphNode", "ModuleInfo"]
+__all__ = ["Edge", "Gradient", "Graph", "GraphNode", "ModuleInfo"]
 
 Kind = Literal["input", "parameter", "buffer", "op", "output"]
 
@@ -27,7 +30,9 @@ class GraphNode:
     plain values; changed: the names of those that are not at their defaults. constants: arguments without gradient,
     in words. where: the user's file and line; run: the number of the composite's call, the same for all ops in it.
     count: how many ops were folded into this one. tracked: whether gradients flow to it. saved: what it keeps for
-    backward: a name, the number of the block of memory (0: a leaf's own), the block's bytes. error: why it failed.
+    backward: a name, the number of the block of memory (0: a leaf's own), the block's bytes. block: the number of the
+    block that holds its result, -1 where that is not known. operands: of each array
+    argument the name, the shape, and whether it gets a gradient. error: why it failed.
     """
 
     id: int
@@ -48,7 +53,9 @@ class GraphNode:
     count: int = 1
     trainable: bool = False
     tracked: bool = True
+    operands: tuple[tuple[str, tuple[int, ...], bool], ...] = ()
     saved: tuple[tuple[str, int, int], ...] = ()
+    block: int = -1
     error: str = ""
 
     @property
@@ -83,6 +90,14 @@ class ModuleInfo:
     is_layer: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """What backward sent along an edge: a gradient of `shape`, with its Euclidean norm."""
+
+    shape: tuple[int, ...]
+    norm: float
+
+
 class Graph:
     """The graph of one computation: `nodes` in order of creation, `edges`, and the `modules` by dotted path.
 
@@ -103,12 +118,20 @@ class Graph:
         title: str,
         *,
         origin: Origin | None = None,
+        model: Module | None = None,
     ) -> None:
         self.nodes = tuple(nodes)
         self.edges = tuple(edges)
         self.modules = dict(modules)
         self.title = title
         self.origin = origin
+        self.model = model
+        self.whole: Graph | None = None  # of a folded graph: what it was folded from
+        self.members: dict[int, tuple[int, ...]] = {}  # of a folded graph: the nodes of `whole` in each node
+        self.repeats: dict[str, tuple[str, int]] = {}  # modules that stand for several: the last one, how many
+        self.gradients: dict[tuple[int, int, str], Gradient] | None = None  # None: backward has not run
+        self.measures: dict[str, dict[int, Any]] = {}  # what was measured of nodes: by name, then by node
+        self._costs: dict[int, Cost] | None = None
         self._into: dict[int, list[Edge]] = {node.id: [] for node in nodes}
         self._out: dict[int, list[Edge]] = {node.id: [] for node in nodes}
         for edge in edges:
@@ -148,6 +171,84 @@ class Graph:
         """The number of elements in all parameters."""
         return sum(node.size for node in self.of_kind("parameter"))
 
+    def costs(self) -> dict[int, Cost]:
+        """What each op costs, by the number of its node: parameters, MACs, FLOPs, bytes. See `graph.Cost`.
+
+        >>> import tinygrad_cnn as tg
+        >>> g = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3))
+        >>> g.costs()[g.ops[0].id].macs
+        30
+        """
+        if self._costs is None:
+            from tinygrad_cnn.graph.cost import costs_of
+
+            self._costs = costs_of(self)
+        return self._costs
+
+    def totals(self) -> Totals:
+        """The costs of the whole graph, with the peak of a training step's memory. See `graph.Totals`."""
+        from tinygrad_cnn.graph.cost import totals_of
+
+        return totals_of(self)
+
+    def receptive_fields(self) -> dict[int, tuple[int, ...] | None]:
+        """How many elements of the input one result of each op depends on, by node; None for the whole input."""
+        from tinygrad_cnn.graph.cost import receptive_fields
+
+        return receptive_fields(self)
+
+    def run(self, *inputs: Any) -> Run:
+        """Run the captured function again, on `inputs` or on those of the capture, and keep every value.
+
+        >>> import tinygrad_cnn as tg
+        >>> run = tg.graph.capture(tg.nn.Sequential(tg.nn.Linear(3, 2)), tg.zeros(5, 3)).run()
+        >>> run["0"].out.shape
+        (5, 2)
+        """
+        from tinygrad_cnn.graph.run import run
+
+        return run(self, inputs)
+
+    def profile(self, *inputs: Any, repeats: int = 5) -> Graph:
+        """The graph of a new run with the measured time of each node, forward and backward, in seconds.
+
+        Each op is called `repeats` times by itself, with the values that it had; its time is the median. The results
+        stand in `measures["time forward"]`, `["time backward"]` and `["time"]`, by node.
+        """
+        from tinygrad_cnn.graph.run import profile
+
+        return profile(self, inputs, repeats)
+
+    def summary(self) -> str:
+        """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
+
+        Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample).
+        """
+        from tinygrad_cnn.graph.summary import summary
+
+        return summary(self)
+
+    def explore(
+        self,
+        path: str | PathLike[str],
+        *,
+        inputs: Any = None,
+        target: Any = None,
+        loss: Callable[..., Any] | None = None,
+    ) -> None:
+        """Write one page of HTML, which works offline, to look into this graph and through one training step.
+
+        What the graph was captured from runs once more, forward and backward; nobody's `.grad` changes. inputs: other
+        arguments than those of the capture (a tuple for several). target, loss: `loss(output, target)` ends the step;
+        with a target alone it is cross_entropy for integers and mse_loss for floats. Without a loss, and with a
+        result that is no single number, the page has the values of the forward pass alone, and says so.
+        The page holds images, a few lines of the model's source and statistics of the data, for whoever reads it.
+        Errors: ValueError for a path that is no .html, OSError when the file cannot be written.
+        """
+        from tinygrad_cnn.graph.explore import explore
+
+        explore(self, path, inputs=inputs, target=target, loss=loss)
+
     def to_dict(self) -> dict[str, Any]:
         """The whole graph as plain values, fit for JSON."""
         return {
@@ -181,7 +282,12 @@ class Graph:
 
         theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
         in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like
-        cross_entropy, as one box, "none" draws each op. legend: whether to explain the colours.
+        cross_entropy, as one box, "none" draws each op, "repeat" draws modules that follow each other and are alike
+        once; a number folds modules at that depth, a class (or several) its modules, and a function those modules for
+        which it is true. "auto", the default, folds layers, and more where 300 nodes or more would be drawn.
+        overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
+        ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
+        legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs).
         Errors: ValueError for another ending or option, OSError when the file cannot be written.
         """

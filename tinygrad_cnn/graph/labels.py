@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["count", "describe", "first_argument", "printable", "shape_text"]
+__all__ = ["amount", "count", "describe", "first_argument", "printable", "shape_text"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -28,6 +28,14 @@ def printable(text: str) -> str:
 def count(n: int) -> str:
     """`1,016 params`."""
     return f"{n:,} param" + ("" if n == 1 else "s")
+
+
+def amount(n: float, unit: str = "") -> str:
+    """A number with a prefix: `1.23 M`, `4.5 kB`."""
+    for factor, prefix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if abs(n) >= factor:
+            return f"{n / factor:.3g} {prefix}{unit}"
+    return f"{n:.3g} {unit}".rstrip()
 
 
 def first_argument(extra: str) -> str:

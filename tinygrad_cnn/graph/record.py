@@ -23,6 +23,7 @@ class Call:
     sources: for each array argument its name and where it came from: an earlier Call, a leaf (a Variable), or
     a constant. node: what backward will run, None where nothing was recorded. inputs, out: the values,
     where an observer saw them. error: what the kernel complained of.
+    position: how many calls were seen before.
     """
 
     op: Any
@@ -38,6 +39,7 @@ class Call:
     inputs: Sequence[Any] = ()
     out: Any = None
     error: str = ""
+    position: int = 0
     array: Any = field(default=None, repr=False)  # kept, so that its id stays its own
 
 
@@ -51,6 +53,7 @@ class Recorder(Observer):
     def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
         call = self._call(op, inputs, params, out.shape, out.dtype)
         call.node, call.out, call.array = out.node, out, out.array
+        call.position = len(self.calls)
         self.calls.append(call)
         for key in (out.node, out, out.array):
             if key is not None:

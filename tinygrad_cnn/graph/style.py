@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_cnn import ops
 
-__all__ = ["THEMES", "Theme", "family_of", "family_of_function"]
+__all__ = ["THEMES", "Theme", "family_of", "family_of_function", "mix"]
 
 # What an op does, by the file of ops in which it stands.
 _FAMILIES = {
@@ -48,28 +48,39 @@ _COLOURS = {
     "parameter": "#56B4E9",
     "frozen": "#999999",
     "buffer": "#E69F00",
+    "no gradient": "#999999",
+    "failed": "#D55E00",
 }
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one look: the page, ink for text and borders, faint ink, and a tint for each meaning."""
+    """The colours of one look: the page, ink for text and borders, faint ink, and a tint for each meaning.
+
+    gradient: of edges along which gradients flow. alarm: of what failed. low, high: the ends of an overlay's scale.
+    """
 
     page: str
     ink: str
     faint: str
     line: str
+    gradient: str
+    alarm: str
+    low: str
+    high: str
     tints: dict[str, str]
 
 
-def _mix(colour: str, page: str, share: float) -> str:
+def mix(colour: str, page: str, share: float) -> str:
     """`share` parts of a colour with `1 - share` parts of the page: its tint."""
     parts = [(int(colour[i : i + 2], 16), int(page[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in parts)
 
 
 def _theme(page: str, ink: str, faint: str, line: str, share: float) -> Theme:
-    return Theme(page, ink, faint, line, {name: _mix(colour, page, share) for name, colour in _COLOURS.items()})
+    gradient, alarm = ("#9b4d7e", "#b22a00") if share < 0.3 else ("#e39ac3", "#ff8a5c")
+    low, high = (mix(blue, page, s) for blue, s in (("#56B4E9", 0.08), ("#0072B2", 0.62 if share < 0.3 else 0.8)))
+    return Theme(page, ink, faint, line, gradient, alarm, low, high, {name: mix(colour, page, share) for name, colour in _COLOURS.items()})
 
 
 THEMES = {

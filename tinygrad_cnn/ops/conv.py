@@ -34,7 +34,7 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
-    if type(value) is tuple and len(value) == n and all([type(v) is int and v >= least for v in value]):
+    if type(value) is tuple and len(value) == n and set(map(type, value)) == {int} and min(value) >= least:
         return value  # as layers give it
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, broadcast_to, cast, composite, op, sum_to
-from tinygrad_cnn.ops.elementwise import clamp, round
+from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
 __all__ = [
@@ -552,7 +552,7 @@ def _check_matrix(input: np.ndarray[Any, Any]) -> None:
 
 @op
 def flip(input: Array, dims: int | Sequence[int]) -> Any:
-    """The order of the elements turned round along `dims`; a view.
+    """The order of the elements turned round along `dims`; a copy.
 
     >>> import tinygrad_cnn as tg
     >>> tg.flip(tg.tensor([1, 2, 3]), (0,))
@@ -561,7 +561,7 @@ def flip(input: Array, dims: int | Sequence[int]) -> Any:
     axes = tuple([axis_of(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims)])
     if len(set(axes)) < len(axes):
         raise ValueError(f"dims is {dims}, expected no dimension twice")
-    return np.flip(input, axes) if input.ndim else input
+    return np.flip(input, axes).copy()
 
 
 @flip.vjp("input")
@@ -646,7 +646,9 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     if len(amounts) % 2 or len(amounts) > 2 * input.ndim:
         raise ValueError(f"pad: pad is {amounts}, expected pairs for at most {input.ndim} dimensions")
     if mode == "constant":
-        return pad_op(input, pad=amounts, value=value or 0.0)
+        out = pad_op(input, pad=amounts, value=value or 0.0)
+        only_cut = min(amounts, default=0) < 0 and max(amounts) <= 0
+        return clone(out) if only_cut else out  # what is left of an input is a view of it
     if value:
         raise ValueError(f"pad: value is {value}, mode {mode!r} has none")
     return _pad_by_position(input, amounts, mode)
@@ -933,7 +935,7 @@ def interpolate(
             scale = (n - 1) / (out - 1) if out > 1 else 0.0
         if n != out or scale != 1:
             input = _resize(input, d, taps(n, out, scale, bool(align_corners)))
-    return input
+    return input if new != lengths else clone(input)  # never the input's own memory
 
 
 def _area(input: Any, size: Any, scale_factor: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_cnn import kernels
 from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property
 from tinygrad_cnn.testing.sample import Sample, as_sample
-from tinygrad_cnn.testing.spec import OpSpec, registered, spec_of
+from tinygrad_cnn.testing.spec import OpSpec, file_of, registered, spec_of
 from tinygrad_cnn.testing.strategies import seeds
 
 __all__ = ["Check", "check_op", "checks", "gradient_properties"]
@@ -76,7 +76,8 @@ class Check:
         """What failed, for which smallest call, and the one line that runs it again."""
         blob = re.search(r"reproduce_failure\('[^']*', b'([^']*)'\)", "\n".join(getattr(error, "__notes__", [])))
         line = f"python -m tinygrad_cnn.testing {self.spec.name} {self.prop.name}" + (" --fast" if self.fast else "")
-        line += f" --example {blob[1]}" if blob else ""
+        file = file_of(self.spec.name)
+        line += (f" --import {file}" if file else "") + (f" --example {blob[1]}" if blob else "")
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         return (
             f"{self} does not hold: {self.prop.sentence}\n  {kind}{error}\n"

@@ -267,7 +267,8 @@ class _Point:
         Rounding is what no polynomial of degree 5 explains. It is measured on either side of the point, since that
         may be a kink; the quieter side counts.
         """
-        direction = self.signs(self.spaces()[-1], np.random.default_rng(0), False)
+        rng = np.random.default_rng(0)
+        direction = [v if v is None else v * rng.uniform(0.5, 1.5) for v in self.signs(self.spaces()[-1], rng, False)]
         base = np.where(self.live, self.base, 0.0)
         noise, level = np.full(base.shape, np.inf), np.abs(base)
         for sign in (1, -1):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any
 
 from tinygrad_cnn.autograd import Op
@@ -86,13 +89,22 @@ class OpSpec:
 
 
 _registry: dict[str, OpSpec] = {}
+_files: dict[str, str] = {}  # where an op was registered, for the line that runs a failure again
 _own_are_in = False
 
 
 def register_op(spec: OpSpec) -> OpSpec:
     """Make an op known to `check_op`, `gradient_properties` and the coverage matrix; a second spec replaces the first."""
     _registry[spec.name] = spec
+    _files[spec.name] = sys._getframe(1).f_code.co_filename
     return spec
+
+
+def file_of(name: str) -> str | None:
+    """The file in which somebody else than the package registered an op."""
+    file = _files.get(name, "")
+    own = str(Path(__file__).parent / "samples")
+    return None if not file or file.startswith(own) else os.path.relpath(file)
 
 
 def registered() -> dict[str, OpSpec]:

@@ -9,7 +9,8 @@
 
 const LAYOUT = { sep: 26, gap: 40, portGap: 16, pad: 16, slope: 0.1, maxGap: 84 };
 
-// root: {id, children}; a child is a box {id, w, h, right} or a container {id, children, header, minWidth}.
+// root: {id, children}; a child is a box {id, w, h, left, right} (left, right: room
+// beside its middle, at least half its width) or a container {id, children, header, minWidth}.
 // Children stand in topological order. edges: [{source, target, tensor}] between boxes.
 // Returns {boxes: Map id -> {x, y, w, h}, links: [{d, tensor, source, targets, arrow, first, x, y}], w, h}.
 function layoutGraph(root, edges) {
@@ -89,7 +90,7 @@ function localGraph(container) {
   };
   for (const child of container.children) {
     const half = child.w / 2;
-    add(child.id, { kind: "box", item: child, left: half, right: Math.max(half, child.right || 0), h: child.h });
+    add(child.id, { kind: "box", item: child, left: Math.max(half, child.left || 0), right: Math.max(half, child.right || 0), h: child.h });
   }
   const vertexOf = (end) => {
     if (end.id !== undefined) return byName.get(end.id);
@@ -174,7 +175,7 @@ function splitLongLinks(graph) {
       const name = `${link.a.index}/${link.aOff}/${link.tensor}/${rank}`;
       let dummy = shared.get(name);
       if (!dummy) {
-        dummy = { kind: "dummy", index: vertices.length, rank, left: 5, right: 5, h: 0, x: 0, up: [], down: [] };
+        dummy = { kind: "dummy", chain: `${link.a.index}/${link.aOff}/${link.tensor}`, index: vertices.length, rank, left: 5, right: 5, h: 0, x: 0, up: [], down: [] };
         shared.set(name, dummy);
         vertices.push(dummy);
       }
@@ -217,7 +218,7 @@ function orderRanks(graph) {
 }
 
 // A port's place on its box as a part of the box's place in the order.
-const shift = (offset, v) => (v.kind === "box" ? (0.9 * offset) / (v.left + v.right) : 0);
+const shift = (offset, v) => (v.kind === "box" ? (0.9 * offset) / v.item.w : 0);
 
 function crossings(ranks) {
   let count = 0;
@@ -255,6 +256,28 @@ function assignX({ ranks }) {
     sweep(ranks, true, true);
     sweep(back, true, true);
   }
+  straighten(ranks);
+}
+
+// A long link beside all boxes of its ranks, as a skip connection mostly is, runs straight, as near as there is room.
+function straighten(ranks) {
+  const chains = new Map();
+  for (const v of ranks.flat()) if (v.chain) chains.set(v.chain, [...(chains.get(v.chain) || []), v]);
+  for (const side of [1, -1]) {
+    const rankOf = (v) => (side > 0 ? ranks[v.rank] : [...ranks[v.rank]].reverse());
+    const outside = (v) => rankOf(v).slice(rankOf(v).indexOf(v)).every((other) => other.kind === "dummy");
+    const free = [...chains.values()].filter((chain) => chain.every(outside));
+    free.sort((a, b) => Math.max(...a.map((v) => rankOf(v).indexOf(v))) - Math.max(...b.map((v) => rankOf(v).indexOf(v))));
+    for (const chain of free) {
+      const bounds = chain.map((v) => {
+        const inner = rankOf(v)[rankOf(v).indexOf(v) - 1];
+        if (!inner) return -Infinity;
+        return side > 0 ? inner.x + inner.right + LAYOUT.sep + v.left : -(inner.x - inner.left - LAYOUT.sep - v.right);
+      });
+      const x = Math.max(...bounds);
+      if (Number.isFinite(x)) chain.forEach((v) => (v.x = side * x));
+    }
+  }
 }
 
 // The places in one rank that keep their distances and have the least weighted sum of ways to their wishes:
@@ -290,8 +313,7 @@ function median(wishes) {
 }
 
 function finish(container, { vertices, links, ranks }, isRoot) {
-  const left = Math.min(0, ...vertices.map((v) => v.x - v.left));
-  const leftMost = vertices.length ? Math.min(...vertices.map((v) => v.x - v.left)) : left;
+  const leftMost = Math.min(...vertices.map((v) => v.x - v.left));
   const rightMost = Math.max(...vertices.map((v) => v.x + v.right));
   const inner = rightMost - leftMost;
   const width = Math.max(inner + 2 * LAYOUT.pad, container.minWidth || 0);
@@ -318,7 +340,7 @@ function finish(container, { vertices, links, ranks }, isRoot) {
   container.ports = { in: new Map(), out: new Map() };
   for (const v of vertices) {
     if (v.kind === "in" || v.kind === "out") container.ports[v.kind].set(v.tensor, v.x);
-    if (v.kind === "in") [v.top, v.bottom] = [0, v.bottom];
+    if (v.kind === "in") v.top = 0;
     if (v.kind === "box") [v.item.x, v.item.y] = [v.x - v.item.w / 2, v.y];
   }
 }

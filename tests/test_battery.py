@@ -1,0 +1,246 @@
+"""The battery over every op of the package, and the battery itself: what it finds, what it says, how it is run."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import autograd, ops
+from tinygrad_cnn.autograd import Array, Op, op
+from tinygrad_cnn.testing import ErrorCase, OpSpec, Sample, check_op, gradient_properties, register_op, registered
+from tinygrad_cnn.testing import spec as specs
+from tinygrad_cnn.testing import strategies as ts
+from tinygrad_cnn.testing.__main__ import main
+from tinygrad_cnn.testing.battery import checks
+from tinygrad_cnn.testing.properties import PROPERTIES
+
+pytest_plugins = ["pytester"]
+
+
+@gradient_properties()
+def test_gradients() -> None:
+    """Every property of every registered op, with each of its kernel sets."""
+
+
+# ---- every op is there -------------------------------------------------------------------------------------
+
+
+def ops_of_the_package() -> list[Op]:
+    """All Op objects in the modules of ops/ and in the engine, also those that stand in tuples and dicts."""
+    modules = [autograd, *(importlib.import_module(f"{ops.__name__}.{m.name}") for m in pkgutil.iter_modules(ops.__path__))]
+    found: dict[int, Op] = {}
+    stack = [value for module in modules for value in vars(module).values()]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Op):
+            found[id(value)] = value
+        elif isinstance(value, tuple | list | dict):
+            stack += value.values() if isinstance(value, dict) else value
+    return sorted(found.values(), key=lambda found_op: found_op.name)
+
+
+@pytest.mark.parametrize("found", ops_of_the_package(), ids=lambda found: found.name)
+def test_every_op_of_the_package_is_registered(found: Op) -> None:
+    assert found in [spec.op for spec in registered().values()], f"{found.name}: add a row in testing/samples/"
+
+
+def test_registered_ops_tell_their_rules() -> None:
+    rules = registered()["conv2d"].op.rules
+    assert list(rules) == ["input", "weight", "bias"]
+    assert rules["input"].function.__name__ == "conv_grad_input"
+
+
+def test_there_are_twenty_properties_with_numbers_and_sentences() -> None:
+    assert {p.number for p in PROPERTIES.values()} == set(range(1, 21))
+    assert all(p.sentence.endswith(".") for p in PROPERTIES.values())
+
+
+# ---- what it finds -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    registered()
+    before = dict(specs._registry)
+    yield
+    specs._registry.clear()
+    specs._registry.update(before)
+
+
+def scaled(name: str, rule: object) -> OpSpec:
+    """The op 3x, with this gradient rule."""
+
+    @op
+    def triple(x: Array) -> object:
+        """3x."""
+        return np.multiply(x, 3)
+
+    triple.name = name
+    triple.vjp("x")(rule)
+    return register_op(OpSpec(triple, inputs=ts.arrays(ts.shapes(1, 3)), linear_in=("x",), batched=("x",)))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_right_op_passes() -> None:
+    scaled("right", lambda g: g * 3)
+    check_op("right")
+
+
+def memory_order(g: Array) -> Array:
+    """Right only if g lies in memory in C order."""
+    return (g.ravel(order="K").reshape(g.shape) if isinstance(g, np.ndarray) else g) * 3
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("one_percent", lambda g: g * 3.03),
+        ("sign", lambda g: g * -3),
+        ("nothing", lambda g: g * 0),
+        ("reversed", lambda g: ops.flip(g, (g.ndim - 1,)) * 3),
+        ("batch", lambda g: g * (3 if g.shape[0] == 2 else 4)),
+        ("last_entry", lambda g: g * np.where(np.arange(g.shape[-1]) == g.shape[-1] - 1, 3.003, 3)),
+        ("memory", memory_order),
+        ("tiny", lambda g: g * (3 + 3e-7)),
+        ("bounded", lambda g: ops.clamp(g, -2.0, 2.0) * 3),
+    ],
+)
+def test_faults_are_found(name: str, rule: object) -> None:
+    scaled(name, rule)
+    with pytest.raises(AssertionError, match=name):
+        check_op(name)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_failure_names_the_case_and_the_line_that_runs_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = scaled("wrong", lambda g: g * 3.03)
+    check = next(check for check in checks(spec) if check.prop.name == "slopes")
+    with pytest.raises(AssertionError) as caught:
+        check.run()
+    text = str(caught.value)
+    assert "wrong-slopes does not hold: Along random directions the gradients are the slopes of the values." in text
+    assert re.search(r"d output \[0\] / d x\[0\]: analytic 3.03, numeric 3 in", text)
+    assert "smallest case: wrong(array([0.125]))" in text
+    line = next(line for line in text.splitlines() if "reproduce:" in line)
+    example = line.split("--example ")[1]
+    with pytest.raises(AssertionError, match=r"analytic 3.03, numeric 3 in"):
+        check.run(example=example)
+    assert main(["wrong", "slopes", "--example", example]) == 1
+    assert "0 of 1 checks hold" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("registry")
+def test_declared_errors_are_held_to() -> None:
+    spec = scaled("careless", lambda g: g * 3)
+    wrong = ErrorCase(Sample((np.ones(2),)), ValueError, "expected")
+    register_op(OpSpec(spec.op, inputs=spec.inputs, errors=[wrong]))
+    with pytest.raises(AssertionError, match="no ValueError was raised"):
+        check_op("careless", "errors")
+
+
+@pytest.mark.usefixtures("registry")
+def test_functions_of_ops_can_be_registered_too() -> None:
+    def norm(x: tg.Tensor) -> tg.Tensor:
+        return tg.sqrt((x * x).sum() + 1)
+
+    register_op(OpSpec(norm, inputs=ts.tensors((3,)), reference=lambda x: np.sqrt((x * x).sum() + 1)))
+    check_op("norm")
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(KeyError, match="'nothing' is not registered"):
+        check_op("nothing")
+    with pytest.raises(ValueError, match=r"check_op: \['speed'\] are no properties"):
+        check_op("exp", "speed")
+
+
+# ---- how it is run -----------------------------------------------------------------------------------------
+
+
+def test_the_command_line_runs_ops_and_properties(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exp", "linear", "--examples", "3"]) == 0
+    assert "1 of 1 checks hold" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["expp"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_the_plugin_prints_the_matrix(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, parallel: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(tg.__file__).parent.parent))
+    pytester.makepyfile(
+        """
+        from tinygrad_cnn.testing import gradient_properties
+
+        @gradient_properties("neg", "relu")
+        def test_two(): ...
+        """
+    )
+    plugin = [] if _installed() else ["-p", "tinygrad_cnn.testing.plugin"]
+    result = pytester.runpytest_subprocess("--grad-coverage", "-q", *plugin, *parallel)
+    text = result.stdout.str()
+    assert "gradient properties" in text
+    assert re.search(r"^neg +\+ +\+", text, re.MULTILINE)
+    assert re.search(r"^relu +\+\+ +\+\+", text, re.MULTILINE), "both kernel sets"
+    assert "0 do not hold" in text
+
+
+def _installed() -> bool:
+    """Whether the package is installed, with its entry point: then pytest has the plugin already."""
+    from importlib.metadata import entry_points
+
+    return any(point.value == "tinygrad_cnn.testing.plugin" for point in entry_points(group="pytest11"))
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, tinygrad_cnn.testing.plugin;"
+        "print(sorted({'hypothesis', 'numba', 'scipy', 'matplotlib', 'sklearn', 'graphviz'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_users_file_can_be_run_again_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "my_ops.py"
+    file.write_text(
+        textwrap.dedent(
+            """
+            from __future__ import annotations
+            import numpy as np
+            from tinygrad_cnn.autograd import Array, op
+            from tinygrad_cnn.testing import OpSpec, register_op, strategies as ts
+
+            @op
+            def cube(x: Array):
+                return np.power(x, 3)
+
+            @cube.vjp("x")
+            def cube_grad(g, x):
+                return g * (2 * x * x)
+
+            register_op(OpSpec(cube, inputs=ts.arrays()))
+            """
+        )
+    )
+    command = [sys.executable, "-m", "tinygrad_cnn.testing", "cube", "slopes", "--import", str(file)]
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert out.returncode == 1, out.stderr
+    assert "smallest case: cube(array(0.125))" in out.stdout
+    line = next(line for line in out.stdout.splitlines() if "reproduce:" in line)
+    again = [sys.executable, *line.split("python ")[1].split()]
+    assert subprocess.run(again, capture_output=True, text=True, check=False).returncode == 1

@@ -1,0 +1,7 @@
+"""`torch.utils.checkpoint` under our name: all of it is in `tinygrad_cnn.func`."""
+
+from __future__ import annotations
+
+from tinygrad_cnn.func import checkpoint
+
+__all__ = ["checkpoint"]
