@@ -137,6 +137,16 @@ def test_grads_of_two_leaves_do_not_share_memory() -> None:
     assert seed.tolist() == [1.0, 1.0]
 
 
+def test_recorded_grads_of_two_leaves_are_not_the_same() -> None:
+    x, y, seed = leaf(1.0, 2.0), leaf(3.0, 4.0), tg.tensor(np.ones(2))
+    (x + y).backward(seed, create_graph=True)
+    assert x.grad is not None
+    assert y.grad is not None
+    with tg.no_grad():
+        x.grad.mul_(10)
+    assert (x.grad.tolist(), y.grad.tolist(), seed.tolist()) == ([10.0, 10.0], [1.0, 1.0], [1.0, 1.0])
+
+
 def test_grad_of_an_expanded_leaf_is_writeable() -> None:
     x = leaf(1.0, 2.0)
     x.sum().backward()
@@ -398,6 +408,18 @@ def test_an_in_place_method_on_a_saved_tensor_names_the_functional_form() -> Non
     y.backward()
     w += 1
     assert w.tolist() == [2.0, 2.0]
+
+
+def test_a_numpy_write_through_an_older_view_raises() -> None:
+    x = leaf(1.0, 2.0)
+    view = x.detach()[:1]
+    y = (x * x).sum()
+    array = view.numpy()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 5.0
+    y.backward()
+    array[0] = 5.0
+    assert x.tolist() == [5.0, 2.0]
 
 
 def test_lists_that_change_later_reach_no_gradient() -> None:

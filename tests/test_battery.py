@@ -37,7 +37,10 @@ def test_gradients() -> None:
 
 def ops_of_the_package() -> list[Op]:
     """All Op objects in the modules of ops/ and in the engine, also those that stand in tuples and dicts."""
-    modules = [autograd, *(importlib.import_module(f"{ops.__name__}.{m.name}") for m in pkgutil.iter_modules(ops.__path__))]
+    modules = [
+        autograd,
+        *(importlib.import_module(f"{ops.__name__}.{m.name}") for m in pkgutil.iter_modules(ops.__path__)),
+    ]
     found: dict[int, Op] = {}
     stack = [value for module in modules for value in vars(module).values()]
     while stack:

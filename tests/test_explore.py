@@ -62,9 +62,7 @@ def titled(data: dict[str, Any], title: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_lenet_is_one_small_file_that_names_no_other(
-    tmp_path: Path, images: tg.Tensor, labels: tg.Tensor
-) -> None:
+def test_a_lenet_is_one_small_file_that_names_no_other(tmp_path: Path, images: tg.Tensor, labels: tg.Tensor) -> None:
     path = tmp_path / "lenet.html"
     graph.capture(LeNet(), images).explore(path, target=labels)
     text = path.read_text("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -166,11 +167,14 @@ def test_a_random_state_is_drawn_from_and_none_is_numpys(digits: Any) -> None:
 
 
 def test_threads_that_fit_at_once_do_not_disturb_each_other(digits: Any) -> None:
-    alone = [weights(short(random_state=seed, n_jobs=1).fit(*digits)) for seed in range(3)]
+    def model(in_shape: Any, classes: int) -> nn.Module:
+        time.sleep(0.05)  # now another thread would restart the stream, if it could
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
     together: dict[int, Any] = {}
 
     def work(seed: int) -> None:
-        together[seed] = weights(short(random_state=seed, n_jobs=1).fit(*digits))
+        together[seed] = weights(short(model=model, random_state=seed, n_jobs=1).fit(*digits))
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
     for thread in threads:
@@ -178,7 +182,8 @@ def test_threads_that_fit_at_once_do_not_disturb_each_other(digits: Any) -> None
     for thread in threads:
         thread.join()
     for seed in range(3):
-        np.testing.assert_array_equal(together[seed], alone[seed])
+        alone = short(model=model, random_state=seed, n_jobs=1).fit(*digits)
+        np.testing.assert_array_equal(together[seed], weights(alone))
 
 
 def test_n_jobs_is_the_number_of_threads_while_it_works(digits: Any) -> None:
@@ -285,6 +290,20 @@ def test_early_stopping_keeps_the_best_weights(kind: Any, digits: Any) -> None:
     np.testing.assert_array_equal(weights(estimator), weights(shorter))
 
 
+def test_early_stopping_holds_out_a_share_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = []
+
+    def score(target: Any, predicted: Any, sample_weight: Any) -> float:
+        held_out.append((np.bincount(target).tolist(), sample_weight.tolist()))
+        return float(accuracy_score(target, predicted))
+
+    monkeypatch.setattr("tinygrad_cnn.sklearn.classifier.accuracy_score", score)
+    y = np.repeat([0, 1], [80, 20])
+    X = np.random.default_rng(0).random((100, 3))
+    short(early_stopping=True, validation_fraction=0.2).fit(X, y, sample_weight=1 + y)
+    assert [(counts, sorted(weight)) for counts, weight in held_out] == [([16, 4], [1.0] * 16 + [2.0] * 4)] * 3
+
+
 def test_early_stopping_needs_something_to_hold_out(digits: Any) -> None:
     images, labels = digits
     with pytest.raises(ValueError, match="early stopping holds out 1 of 10 samples, expected at least 2"):
@@ -310,6 +329,13 @@ def test_a_weight_is_a_repetition_and_zero_an_absence(digits: Any) -> None:
     weighted = whole().fit(images, labels, sample_weight=counts)
     repeated = whole().fit(images.repeat(counts, axis=0), labels.repeat(counts))
     np.testing.assert_allclose(weights(weighted), weights(repeated), atol=1e-9)
+
+
+def test_a_weight_of_zero_is_an_absence_in_batches_too(digits: Any) -> None:
+    images, labels = digits
+    kept = np.arange(300) % 3 > 0
+    weighted = short(batch_size=17).fit(images, labels, sample_weight=kept)
+    np.testing.assert_array_equal(weights(weighted), weights(short(batch_size=17).fit(images[kept], labels[kept])))
 
 
 def test_balanced_classes_weigh_the_same_in_all() -> None:
@@ -341,7 +367,7 @@ class Small(nn.Module):
 
 def test_a_class_of_ones_own_serves_as_the_model(digits: Any) -> None:
     images, labels = digits
-    classifier = short(model=Small, batch_size=23, max_iter=10).fit(images, labels)  # 300 = 13 · 23 + 1
+    classifier = short(model=Small, max_iter=10).fit(images, labels)
     assert type(classifier.module_) is Small
     assert not classifier.module_.training
     assert classifier.score(images, labels) > 0.9
@@ -349,6 +375,33 @@ def test_a_class_of_ones_own_serves_as_the_model(digits: Any) -> None:
         classifier.predict_proba(images), clone(classifier).fit(images, labels).predict_proba(images)
     )
     assert pickle.loads(pickle.dumps(classifier)).score(images, labels) == classifier.score(images, labels)
+
+
+def test_batches_of_one_do_not_trouble_a_batch_norm(digits: Any) -> None:
+    images, labels = digits
+
+    def model(in_shape: Any, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, classes))
+
+    assert short(model=model, batch_size=23).fit(images, labels).n_iter_ == 3  # 300 = 13 · 23 + 1
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        short(model=model, batch_size=1).fit(images, labels)
+
+
+def test_the_module_trains_in_training_mode_only(digits: Any) -> None:
+    modes = []
+
+    def model(in_shape: Any, classes: int) -> nn.Module:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        net.register_forward_pre_hook(lambda module, args: modes.append((module.training, tg.is_grad_enabled())))
+        return net
+
+    classifier = short(model=model, max_iter=1, batch_size=300, early_stopping=True).fit(*digits)
+    assert modes == [(False, False), (True, True), (False, False)]  # tried out, one batch, the held out part
+    modes.clear()
+    classifier.module_.train()
+    classifier.predict(digits[0][:10])
+    assert modes == [(False, False)]
 
 
 def test_a_function_is_told_the_shape_and_the_number_of_outputs() -> None:
@@ -466,6 +519,14 @@ def test_wrong_parameters_are_named(parameters: dict[str, Any], message: str, di
     classifier = short(**parameters)
     with pytest.raises(ValueError, match=message):
         classifier.fit(*digits)
+    with pytest.raises(NotFittedError):
+        classifier.predict(digits[0])
+
+
+def test_a_failed_fit_leaves_nothing_to_predict_with(digits: Any) -> None:
+    classifier = short().fit(*digits)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        classifier.fit(digits[0], np.full(300, np.nan))
     with pytest.raises(NotFittedError):
         classifier.predict(digits[0])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import copy
+import io
 import pickle
 
 import numpy as np
@@ -212,6 +212,13 @@ def test_setting_grad() -> None:
 def test_these_copy_as_in_pytorch(change) -> None:  # type: ignore[no-untyped-def]
     x = tg.ones(2, 3)
     assert not np.shares_memory(change(x), x)
+
+
+def test_comparison_with_none() -> None:
+    x = tg.ones(2)
+    assert (x == None) is False  # noqa: E711
+    assert (x != None) is True  # noqa: E711
+    assert x not in [None]
 
 
 def test_lists_matrices_and_complex_numbers_as_operands() -> None:

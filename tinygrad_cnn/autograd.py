@@ -631,7 +631,8 @@ def leaves(output: Variable) -> list[Variable]:
 
 def _accumulate(leaf: Any, g: Any) -> None:
     if isinstance(g, Variable):
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
+        with enable_grad():  # a copy, since another leaf may have the same gradient
+            leaf.grad = cast(g, dtype=g.dtype) if leaf.grad is None else leaf.grad + g
     elif leaf.grad is None:
         leaf.grad = wrap(g)
     elif leaf.grad.tracked or not leaf.grad.array.flags.writeable:

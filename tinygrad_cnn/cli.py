@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from tinygrad_cnn.bench.command import bench
 from tinygrad_cnn.errors import UserError
 
 __all__ = ["app", "main"]
@@ -61,8 +62,10 @@ def train(
 
     Example: tinygrad-cnn train --model mnist --epochs 2 --out runs/first
     """
+    from tinygrad_cnn import kernels
     from tinygrad_cnn.train import job
 
+    kernels.reuse_memory()  # this process is ours alone; the library never does it by itself
     if lr is not None and not 0 < lr < float("inf"):
         raise UserError(f"--lr is {lr:g}, expected a number above 0")
     if resume is not None:
@@ -157,7 +160,9 @@ def predict(
 
 @app.command()
 def draw(
-    target: Annotated[str, typer.Argument(help="A run folder, a model's name, or package.module:callable.")],
+    target: Annotated[
+        str, typer.Argument(help="A run folder, a model's name, package.module:callable, or a graph's .json file.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .svg, .png, .pdf, .dot or .json file. [default: NAME.svg]")
     ] = None,
@@ -167,17 +172,74 @@ def draw(
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
     direction: Annotated[str, typer.Option(help="TB (downwards) or LR (to the right).")] = "TB",
     parameters: Annotated[str, typer.Option(help="fold (count them in their op) or nodes (draw each).")] = "fold",
+    fold: Annotated[str, typer.Option(help="auto, layers, repeat, none, or a depth of modules.")] = "auto",
+    overlay: Annotated[
+        str | None,
+        typer.Option(help="flops, backward, memory, saved, time, mean, std, gradient, nan, dead, ties or gradcheck."),
+    ] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="Run backward, and draw the gradients too.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Print the table of layers, and draw nothing.")] = False,
 ) -> None:
-    """Draw the graph of a model: every op of its forward pass, with shapes.
+    """Draw the graph of a model: every op of its forward pass, with shapes. What is measured is so on random numbers.
 
-    Example: tinygrad-cnn draw lenet -o lenet.svg
+    Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
+    import numpy as np
+
+    try:
+        captured, name = _graph(target, input_shape)
+        if text or summary:
+            typer.echo(captured.summary() if summary else str(captured))
+            return
+        if backward:
+            run = captured.run()
+            captured = run.backward(np.ones(run.outputs.shape, run.outputs.dtype)).graph
+        path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
+        captured.save(
+            path, theme=theme, direction=direction, parameters=parameters, overlay=overlay, backward=backward,
+            fold=int(fold) if fold.isdecimal() else fold,
+        )  # fmt: skip
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    typer.echo(f"{path}: {captured!r}")
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="As for draw: a run folder, a model's name, or a graph's .json file.")],
+    b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Draw both as one picture: a .svg, .png, .pdf or .dot file.")
+    ] = None,
+    input_shape: Annotated[str | None, typer.Option(help="The shape of one image, or of a batch.")] = None,
+) -> None:
+    """Print what differs between the graphs of two models; exit with 0 if they are alike, with 1 if not.
+
+    Example: tinygrad-cnn diff lenet runs/lenet-1
+    """
+    from tinygrad_cnn import graph
+
+    try:
+        found = graph.diff(_graph(a, input_shape)[0], _graph(b, input_shape)[0])
+        typer.echo(str(found))
+        if output is not None:
+            found.save(output)
+            typer.echo(f"{output}: {found.union()!r}")
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    raise typer.Exit(found.exit_code)
+
+
+def _graph(target: str, input_shape: str | None) -> tuple[Any, str]:
+    """The graph that a target on the command line stands for, and a name for files."""
     import numpy as np
 
     from tinygrad_cnn import graph
     from tinygrad_cnn.train import Run, build
 
+    if target.endswith(".json"):
+        return graph.Graph.load(target), Path(target).stem
     if Path(target).is_dir():
         opened = Run.open(target)
         model, in_shape, name = opened.load_model(), opened.config.in_shape, opened.config.model
@@ -190,16 +252,8 @@ def draw(
         if len(shape) != 4:
             raise UserError(f"--input-shape {input_shape} has {len(shape)} numbers, expected C,H,W or N,C,H,W")
         model = build(target, (shape[1], shape[2], shape[3]), 10).eval()
-    try:
-        captured = graph.capture(model, np.zeros(shape, np.float32))
-        if text:
-            typer.echo(str(captured))
-            return
-        path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
-        captured.save(path, theme=theme, direction=direction, parameters=parameters)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(" ".join(str(error).split())) from error
-    typer.echo(f"{path}: {captured!r}")
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    return graph.capture(model, noise), name
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -228,6 +282,9 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     width = max(map(len, found))
     for name, value in found.items():
         typer.echo(f"{name:{width}}  {value}")
+
+
+app.command()(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

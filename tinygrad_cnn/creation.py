@@ -145,25 +145,19 @@ def full(
     return _finish(np.full(_shape((tuple(size),)), value), requires_grad)
 
 
-def zeros_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros in the shape and dtype of the input."""
     kind = input.dtype if dtype is None else dtype
     return zeros(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def ones_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones in the shape and dtype of the input."""
     kind = input.dtype if dtype is None else dtype
     return ones(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def empty_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Unset elements in the shape and dtype of the input."""
     kind = input.dtype if dtype is None else dtype
     return empty(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
@@ -242,9 +236,7 @@ def _ends(dtype: Any, *ends: Any) -> list[Any]:
     return [int(_number(x)) if dtype_of(dtype).kind in "iub" else _number(x) for x in ends]
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """An n × m matrix with ones on the diagonal."""
     check_device("eye", device)
     return _finish(np.eye(n, m, dtype=dtype_of(dtype)), requires_grad)

@@ -108,6 +108,17 @@ def writeable(variable: Any) -> np.ndarray[Any, Any]:
     return copied
 
 
+def seal(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array itself, locked as long as a live graph needs its memory: a view may be older than that graph."""
+    if array.flags.writeable and array.base is not None:
+        with _guard:
+            entry = _entries.get(id(owner_of(array)))
+            if entry is not None:
+                array.setflags(write=False)
+                entry.arrays.append(array)
+    return array
+
+
 def holder(array: np.ndarray[Any, Any]) -> str | None:
     """The first node that needs the memory of `array`, in words, or None."""
     from tinygrad_cnn import source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ContextDecorator, contextmanager
 from typing import Any, TypeVar
 
@@ -125,7 +125,9 @@ class _Mode(ContextDecorator):
             return super().__call__(func)
 
         @functools.wraps(func)
-        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:  # each step runs in the mode, its user does not
+        def steps(
+            *args: Any, **kwargs: Any
+        ) -> Generator[Any, Any, Any]:  # each step runs in the mode, its user does not
             generator = func(*args, **kwargs)
             sent = None
             while True:

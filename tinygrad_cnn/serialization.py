@@ -1,4 +1,4 @@
-"""Saving and loading state as safetensors: names, arrays, numbers and text, and nothing that could run; never pickle."""
+"""Saving and loading state as safetensors: arrays by name, numbers, text, and nothing that could run; no pickle."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from tinygrad_cnn.dtypes import can_cast, dtype_of
 from tinygrad_cnn.ops.shape import unfold_along
 
 if TYPE_CHECKING:
+    from tinygrad_cnn.graph.step import BackwardSteps
     from tinygrad_cnn.random import Generator
 
 __all__ = ["Handle", "Tensor", "check_device", "device"]
@@ -57,6 +58,16 @@ def _swapped(function: Callable[..., Tensor], name: str) -> Callable[[Tensor, An
 
     def method(self: Tensor, other: Any) -> Tensor:
         return function(other, self)
+
+    method.__name__ = name
+    return method
+
+
+def _unless_none(function: Callable[..., Any], name: str) -> Callable[[Tensor, Any], Any]:
+    """`==` or `!=`, which compares with None as any object does: by being the same."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        return NotImplemented if other is None else function(self, other)
 
     method.__name__ = name
     return method
@@ -273,7 +284,7 @@ class Tensor(Variable):
         """The ndarray itself, sharing memory; one that requires grad is detached first by `force`."""
         if self.tracked and not force:
             raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
-        return self.array
+        return locks.seal(self.array)
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
@@ -416,6 +427,15 @@ class Tensor(Variable):
         )
 
     # ---- gradients ----
+
+    def backward_steps(self, gradient: Tensor | None = None, *, model: Any = None) -> BackwardSteps:
+        """Backward in single steps: iterate over what it returns, or go on `until` a module. See `graph.backward_steps`.
+
+        model: gives the picture of the steps its names.
+        """
+        from tinygrad_cnn.graph.step import backward_steps
+
+        return backward_steps(self, gradient, model=model)
 
     def backward(
         self, gradient: Any = None, retain_graph: _Bool | None = None, create_graph: _Bool = False, inputs: Any = None
@@ -609,8 +629,8 @@ class Tensor(Variable):
     __rmatmul__ = _swapped(ops.matmul, "__rmatmul__")
     __neg__ = ops.neg
     __abs__ = ops.abs
-    __eq__ = ops.eq  # type: ignore[assignment]
-    __ne__ = ops.ne  # type: ignore[assignment]
+    __eq__ = _unless_none(ops.eq, "__eq__")
+    __ne__ = _unless_none(ops.ne, "__ne__")
     __lt__ = ops.lt
     __le__ = ops.le
     __gt__ = ops.gt

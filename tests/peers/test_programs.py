@@ -33,9 +33,7 @@ def test_programs_have_pytorchs_values_and_gradients(program: Program) -> None:
     our_value, their_value = program(tg, *ours), program(torch, *theirs)
     np.testing.assert_allclose(our_value.array, their_value.detach().numpy(), rtol=1e-10, atol=1e-10)
     found = tg.autograd.grad(our_value, ours, create_graph=True, allow_unused=True, materialize_grads=True)
-    expected = torch.autograd.grad(
-        their_value, theirs, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+    expected = torch.autograd.grad(their_value, theirs, create_graph=True, allow_unused=True, materialize_grads=True)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a.array, b.detach().numpy(), rtol=1e-9, atol=1e-9)
     # The second derivative, of a sum of squares of the first.

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from tinygrad_cnn.graph.build import capture, of
 from tinygrad_cnn.graph.cost import Cost, Totals
-from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
+from tinygrad_cnn.graph.diff import Change, GraphDiff, diff
+from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode, ModuleInfo
+from tinygrad_cnn.graph.lint import Finding, Reason
+from tinygrad_cnn.graph.run import Moment, Run
+from tinygrad_cnn.graph.step import BackwardSteps, Step, backward_steps
 from tinygrad_cnn.graph.trap import Trapped, trap
 
-__all__ = ["Cost", "Edge", "Graph", "GraphNode", "ModuleInfo", "Totals", "Trapped", "capture", "of", "trap"]
+__all__ = [
+    "BackwardSteps", "Change", "Cost", "Edge", "Finding", "Gradient", "Graph", "GraphDiff", "GraphNode", "ModuleInfo",
+    "Moment", "Reason", "Run", "Step", "Totals", "Trapped", "backward_steps", "capture", "diff", "of", "trap",
+]  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any
 
 import graphviz
 
-from tinygrad_cnn.graph.fold import MANY, fold_as_said
+from tinygrad_cnn.graph.fold import MANY, fold_as_said, fold_until_few
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.labels import amount, count, describe, first_argument, printable, shape_text
 from tinygrad_cnn.graph.overlay import overlay_of
@@ -42,8 +42,9 @@ def to_dot(
     overlay: str | None = None,
     backward: bool = False,
     at: int | None = None,
+    most: int | None = None,
 ) -> str:
-    """The DOT source of a graph's picture; see `Graph.save` for the options."""
+    """The DOT source of a graph's picture; see `Graph.save` for the options. most: of boxes, beyond which it folds."""
     for name, value, known in (
         ("theme", theme, tuple(THEMES)),
         ("direction", direction, ("TB", "LR")),
@@ -54,6 +55,8 @@ def to_dot(
     values = None if overlay is None else overlay_of(graph, overlay)
     paint = None if values is None else Paint(values, theme)
     shown = fold_as_said(graph, fold)
+    if most is not None and len(shown.ops) > most:
+        shown = fold_until_few(graph)
     return _Drawing(shown, graph, THEMES[theme], direction, parameters == "fold", paint, backward, at).source(legend)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from tinygrad_cnn.graph.build import Origin
     from tinygrad_cnn.graph.cost import Cost, Totals
+    from tinygrad_cnn.graph.lint import Finding, Reason
     from tinygrad_cnn.graph.run import Run
     from tinygrad_cnn.nn.module import Module
 
@@ -219,6 +220,25 @@ class Graph:
 
         return profile(self, inputs, repeats)
 
+    def lint(self) -> list[Finding]:
+        """Look for common faults: a softmax before cross-entropy, a loss that broadcasts, an unused parameter, ...
+
+        >>> import tinygrad_cnn as tg
+        >>> net = lambda x, y: tg.nn.functional.cross_entropy(tg.softmax(x, 1), y)
+        >>> g = tg.graph.capture(net, tg.zeros(2, 3), tg.tensor([0, 2]))
+        >>> [finding.rule for finding in g.lint()]
+        ['softmax-before-cross-entropy']
+        """
+        from tinygrad_cnn.graph.lint import lint
+
+        return lint(self)
+
+    def why_no_grad(self, parameter: Any) -> Reason:
+        """Why a parameter (or its name) gets no gradient: the way from it, and the node where the gradient died."""
+        from tinygrad_cnn.graph.lint import why_no_grad
+
+        return why_no_grad(self, parameter)
+
     def summary(self) -> str:
         """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
 
@@ -261,6 +281,13 @@ class Graph:
             },
         }
 
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Graph:
+        """The graph in a .json file that `save` wrote; it draws, compares and counts, and cannot run."""
+        from tinygrad_cnn.graph.load import load
+
+        return load(path)
+
     def to_json(self) -> str:
         """The whole graph as JSON text."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
@@ -273,9 +300,9 @@ class Graph:
 
     def to_svg(self, **style: Any) -> str:
         """The picture as SVG text; the options are those of `save`."""
-        from tinygrad_cnn.graph.render import render
+        from tinygrad_cnn.graph.render import draw
 
-        return render(self.to_dot(**style), "svg").decode()
+        return draw(self, "svg", None, 144, style).decode()
 
     def save(self, path: str | PathLike[str], *, engine: str | None = None, dpi: int = 144, **style: Any) -> None:
         """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, or .pdf.

@@ -22,6 +22,8 @@ def shape_text(what: GraphNode | Edge) -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: they would break lines, or a file's format."""
+    if text.isprintable():
+        return text
     return "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text)
 
 

@@ -49,7 +49,7 @@ def _worst(values: list[str]) -> str:
 # The worst first.
 _VERDICTS = [
     "NaN first", "inf first", "NaN gradient first", "inf gradient first", "NaN", "inf", "NaN gradient", "inf gradient",
-    "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok", "finite",
+    "removed", "added", "changed", "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok", "finite", "same",
 ]  # fmt: skip
 
 OVERLAYS: dict[str, _Kind] = {
@@ -64,6 +64,7 @@ OVERLAYS: dict[str, _Kind] = {
     "nan": _Kind("NaN and inf", "", _worst, "backward"),
     "dead": _Kind("share of ReLU units that are 0 for the whole batch", "%", max, "run"),
     "ties": _Kind("share of results at a tie or kink", "%", max, "run"),
+    "diff": _Kind("what differs", "", _worst, "diff"),
     "gradcheck": _Kind("verdict of the gradient check", "", _worst, "gradcheck"),
 }
 
@@ -85,6 +86,8 @@ def measured(graph: Graph, name: str) -> dict[int, Value]:
     """The values of an overlay that must be measured: those of the graph's own run, or else of a new one."""
     if name in graph.measures:
         return graph.measures[name]
+    if OVERLAYS[name].needs == "diff":
+        raise ValueError("graph: the overlay 'diff' is of graph.diff(a, b), whose save draws it")
     if graph.origin is None:
         raise RuntimeError(f"graph: the overlay {name!r} needs a run, and this graph was not made by graph.capture")
     needs = OVERLAYS[name].needs

@@ -15,6 +15,10 @@ __all__ = ["Paint"]
 _VERDICTS = {
     "ok": ("#009E73", "="),
     "finite": ("#009E73", "="),
+    "same": ("#999999", "="),
+    "added": ("#009E73", "+"),
+    "removed": ("#D55E00", "-"),
+    "changed": ("#E69F00", "~"),
     "kink": ("#E69F00", "/\\"),
     "ill-conditioned": ("#E69F00", "?"),
     "not checked": ("#999999", "-"),

@@ -13,8 +13,9 @@ from typing import Any
 from tinygrad_cnn.graph.graph import Graph
 from tinygrad_cnn.serialization import write_atomically
 
-__all__ = ["render", "save"]
+__all__ = ["draw", "render", "save"]
 
+_MOST = 1_000  # boxes: a layout of so many takes a second or some
 _ENGINES = ("graphviz-pure", "dot")
 _ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json")
 
@@ -29,8 +30,13 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
     elif ending == ".dot":
         content = graph.to_dot(**style).encode()
     else:
-        content = render(graph.to_dot(**style), ending[1:], engine, dpi)
+        content = draw(graph, ending[1:], engine, dpi, style)
     write_atomically(path, content)
+
+
+def draw(graph: Graph, form: str, engine: str | None, dpi: int, style: dict[str, Any]) -> bytes:
+    """A graph's picture; one with too many boxes for a layout to end in good time is folded further, and says so."""
+    return render(graph.to_dot(most=_MOST, **style), form, engine, dpi)
 
 
 def render(dot: str, form: str, engine: str | None = None, dpi: int = 144) -> bytes:

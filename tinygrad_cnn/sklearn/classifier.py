@@ -137,8 +137,7 @@ class CNNClassifier(ClassifierMixin, Network):  # type: ignore[misc]
             return super()._importance(target, weight)
         if self.class_weight == "balanced":
             totals = np.bincount(target, weight, minlength=self.n_outputs_)
-            present = np.count_nonzero(totals)
-            balanced: Array = totals.sum() / (present * np.where(totals > 0, totals, 1.0))
+            balanced: Array = 1 / np.where(totals > 0, totals, 1.0)  # only the proportions count
             return balanced[target]
         if not isinstance(self.class_weight, dict):
             raise ValueError(

@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--example", help="run only the example with this code, which a failure printed")
     parser.add_argument("--examples", type=int, help="how many examples to try for each property")
     parser.add_argument("--fast", action="store_true", help="only with the fast kernels, in float32")
-    parser.add_argument("--import", dest="modules", action="append", default=[], help="a module or a .py file that registers more ops")
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], help="a module or a .py file that registers more ops"
+    )
     given = parser.parse_args(arguments)
     for module in given.modules:
         runpy.run_path(module) if module.endswith(".py") else importlib.import_module(module)

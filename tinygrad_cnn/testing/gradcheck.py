@@ -11,10 +11,9 @@ the size of its slope: there is no absolute tolerance anywhere, and 1e-7 · x is
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -165,7 +164,9 @@ class _Point:
         self.places = [i for i, x in enumerate(self.inputs) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
         if not self.places:
             kinds = [str(getattr(x, "dtype", type(x).__name__)) for x in inputs]
-            raise TypeError(f"gradcheck: the inputs are {', '.join(kinds) or 'none'}, expected a float tensor among them")
+            raise TypeError(
+                f"gradcheck: the inputs are {', '.join(kinds) or 'none'}, expected a float tensor among them"
+            )
         self.arrays = [np.array(self.inputs[i]) for i in self.places]
         for i, x in zip(self.places, self.arrays, strict=True):
             if not np.isfinite(x).all():
@@ -180,6 +181,8 @@ class _Point:
         largest = [float(np.abs(x).max(initial=0.0)) for x in self.arrays]
         self.scales = [size or max(largest) or 1.0 for size in largest]
         self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
+        self.relative = False
+        self.noise = self.level = np.zeros(self.base.shape)
 
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """Call the function on copies of these arrays: the leaves, and the float results."""
@@ -197,8 +200,7 @@ class _Point:
     def values(self, direction: Direction, step: float) -> Floats:
         """The results, as one flat vector, a step along a direction away."""
         moved = [
-            x if v is None else np.asarray(x + step * v, x.dtype)
-            for x, v in zip(self.arrays, direction, strict=True)
+            x if v is None else np.asarray(x + step * v, x.dtype) for x, v in zip(self.arrays, direction, strict=True)
         ]
         return _flat(self.run(moved)[1])
 
@@ -244,13 +246,21 @@ class _Point:
         alone = [[i] for i, x in enumerate(self.arrays) if x.size]
         return alone if len(alone) == 1 else [*alone, [i for [i] in alone]]
 
-    def signs(self, space: list[int], rng: Any, relative: bool) -> Direction:
-        """Random signs, times the largest entry of the argument (or, `relative`, times each entry itself)."""
-        direction: Direction = [None] * len(self.arrays)
+    def signs(self, space: list[int], count: int, rng: Any) -> list[Direction]:
+        """Directions of random signs, times the largest entry of the argument (or, `relative`, times each entry itself).
+
+        Any two entries (of the first 2**count) have different signs in one of the directions at least: a tie shows.
+        """
+        directions: list[Direction] = [[None] * len(self.arrays) for _ in range(count)]
         for i in space:
-            size = np.abs(self.arrays[i]).astype(np.float64) if relative else self.scales[i]
-            direction[i] = rng.choice([-1.0, 1.0], self.arrays[i].shape) * size
-        return direction
+            x = self.arrays[i]
+            size = np.abs(x).astype(np.float64) if self.relative else self.scales[i]
+            codes = np.concatenate(
+                [rng.permutation(2 ** min(count, 16)) for _ in range(1 + (x.size >> min(count, 16)))]
+            )
+            for k, direction in enumerate(directions):
+                direction[i] = np.where(codes[: x.size] >> k % 16 & 1, 1.0, -1.0).reshape(x.shape) * size
+        return directions
 
     def unit(self, argument: int, flat: int) -> Direction:
         """The direction in which one entry of one argument moves."""
@@ -260,15 +270,15 @@ class _Point:
         direction[argument] = one.reshape(self.arrays[argument].shape)
         return direction
 
-    @functools.cached_property
-    def around(self) -> tuple[Floats, Floats]:
-        """How far rounding makes the results jump, and how large they are: their values, or what they change by.
+    def look_around(self, relative: bool) -> None:
+        """Find out how far rounding makes the results jump, and how large they are: their values, or their changes.
 
         Rounding is what no polynomial of degree 5 explains. It is measured on either side of the point, since that
         may be a kink; the quieter side counts.
         """
+        self.relative = relative
         rng = np.random.default_rng(0)
-        direction = [v if v is None else v * rng.uniform(0.5, 1.5) for v in self.signs(self.spaces()[-1], rng, False)]
+        direction = [v if v is None else v * rng.uniform(0.5, 1.5) for v in self.signs(self.spaces()[-1], 1, rng)[0]]
         base = np.where(self.live, self.base, 0.0)
         noise, level = np.full(base.shape, np.inf), np.abs(base)
         for sign in (1, -1):
@@ -276,7 +286,7 @@ class _Point:
             values = np.where(self.live & np.isfinite(values), values, base)
             noise = np.minimum(noise, 2 * np.linalg.norm(_RESIDUAL @ values, axis=0))
             level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
-        return np.maximum(4 * self.eps * np.abs(base), noise), level
+        self.noise, self.level = np.maximum(4 * self.eps * np.abs(base), noise), level
 
 
 def _tensors(result: Any) -> list[Tensor]:
@@ -328,7 +338,7 @@ def _recorded_differs(point: _Point, incoming: list[Any], order: int) -> Gradche
     """The gradients computed with arrays and those recorded for the next order must be the same numbers."""
     weights = _flat([Tensor(u) for u in incoming])
     for i, (a, b) in enumerate(zip(point.pull(weights), point.pull(weights, recorded=True), strict=True)):
-        bound = point.eps**0.7 * float(np.abs(a).max(initial=0.0))
+        bound = 8 * point.eps**0.7 * float(np.abs(a).max(initial=0.0))
         off = np.abs(a - b)
         if np.isfinite(a).all() and not (off <= bound).all():
             at = tuple(int(k) for k in np.unravel_index(int(np.nan_to_num(off, nan=np.inf).argmax()), a.shape))
@@ -357,7 +367,7 @@ class _Slopes:
         self.right, self.left = (up - base) / h, (base - down) / h
         gap = np.abs(self.right - self.left)
         central = (up - down) / (2 * h)
-        self.noise = point.around[0] + 2 * point.eps * np.abs(central).max(axis=0)
+        self.noise = point.noise + 2 * point.eps * np.abs(central).max(axis=0)
         jitter = self.noise / h
         ratio = (steps[0] / steps[1]) ** 2
         extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
@@ -443,7 +453,7 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
     if math.isfinite(claimed):
         bound += point.eps**0.7 * (size + claimed)
     step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
-    level = float(np.linalg.norm(w * point.around[1]))
+    level = float(np.linalg.norm(w * point.level))
     limit = max(PROVES_NOTHING, point.eps**0.15)
     return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, claimed, level, limit)
 
@@ -452,23 +462,29 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
 
 
 def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
+    """Random directions, with steps in units of an argument's largest entry, or else in units of each entry."""
+    found = _along(point, count, rng, relative=False)
+    # Next to a large entry's steps a small one can leave the domain, or reach beyond a kink that it does not lie on.
+    if found.verdict in ("kink", "ill-conditioned") and all(x.all() for x in point.arrays):
+        again = _along(point, count, rng, relative=True)
+        return again if again.verdict in ("ok", "wrong") else found
+    return found
+
+
+def _along(point: _Point, count: int, rng: Any, relative: bool) -> GradcheckResult:
     """Random directions, for each argument alone and for all together."""
+    point.look_around(relative)
+    families = [[_Slopes(point, v) for v in point.signs(space, count, rng)] for space in point.spaces()]
+    lost = np.any([s.lost for slopes in families for s in slopes], axis=0)
+    if lost.any():
+        where = _place(point.place(int(lost.argmax())))
+        return GradcheckResult("ill-conditioned", None, f"output {where} is not finite a small step away")
     seen: list[tuple[_Judged, list[int]]] = []
     kinked = False
-    for space in point.spaces():
-        family = _family(point, space, count, rng)
-        if isinstance(family, GradcheckResult):
-            return family
-        slopes, scale = family
-        trials = [(s, rng.choice([-1.0, 1.0], scale.shape) / scale) for s in slopes]
-        corners = np.flatnonzero(np.any([s.kink for s in slopes], axis=0))
-        kinked = kinked or bool(corners.size or any(s.jump.any() for s in slopes))
-        # A sum over many kinks is a wide interval, so some of them are looked at one by one.
-        for i in rng.permutation(corners)[:count]:
-            one = np.zeros(scale.size)
-            one[i] = 1 / scale[i]
-            trials += [(s, one) for s in slopes]
-        for s, weights in trials:
+    for space, slopes in zip(point.spaces(), families, strict=True):
+        scale = _settled(point, slopes)
+        kinked = kinked or any(s.kink.any() or s.jump.any() for s in slopes)
+        for s, weights in _trials(slopes, scale, count, rng):
             weights = np.where(s.used & ~s.jump, weights, 0.0)
             gradient = point.pull(weights)
             if not point.live.all() and not all(np.isfinite(g).all() for g in gradient):
@@ -478,25 +494,24 @@ def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
                 worst = _localise(point, s, weights, gradient, judged, rng)
                 if worst is not None:
                     return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
+                kinked = True
             seen.append((judged, space))
     return _verdict(point, seen, kinked)
 
 
-def _family(
-    point: _Point, space: list[int], count: int, rng: Any
-) -> GradcheckResult | tuple[list[_Slopes], Floats]:
-    """The slopes along `count` directions of a space, and the size of each output's slope over all of them."""
-    # Steps in units of each entry stay in the domain where steps in units of the largest do not; a 0 cannot move so.
-    nonzero = all(point.arrays[i].all() for i in space)
-    for relative in (False, True) if nonzero else (False,):
-        moves = [point.signs(space, rng, relative) for _ in range(count)]
-        slopes = [_Slopes(point, v) for v in moves]
-        if not any(s.lost.any() for s in slopes):
-            break
-    else:
-        where = _place(point.place(int(np.any([s.lost for s in slopes], axis=0).argmax())))
-        return GradcheckResult("ill-conditioned", None, f"output {where} is not finite a small step away")
-    return slopes, _settled(point, slopes)
+def _trials(slopes: list[_Slopes], scale: Floats, count: int, rng: Any) -> Iterator[tuple[_Slopes, Floats]]:
+    """Which outputs are looked at along which direction, and with which weights.
+
+    The smooth ones together; those at a kink together, and some one by one: a sum over many kinks is a wide interval.
+    """
+    corners = np.any([s.kink for s in slopes], axis=0)
+    for s in slopes:
+        yield s, np.where(corners, 0.0, rng.choice([-1.0, 1.0], scale.shape) / scale)
+    for s in slopes if corners.any() else ():
+        yield s, np.where(corners, rng.choice([-1.0, 1.0], scale.shape) / scale, 0.0)
+    for i in rng.permutation(np.flatnonzero(corners))[:count]:
+        for s in slopes:
+            yield s, np.where(np.arange(scale.size) == i, 1 / scale, 0.0)
 
 
 def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
@@ -520,13 +535,13 @@ def _verdict(point: _Point, seen: list[tuple[_Judged, list[int]]], kinked: bool)
     if judged.hidden:
         return GradcheckResult("ill-conditioned", worst, "rounding hides the slope along some direction")
     if kinked:
-        return GradcheckResult("kink", worst, "the inputs lie on a kink or a tie, and the gradient is a valid one there")
+        return GradcheckResult(
+            "kink", worst, "the inputs lie on a kink or a tie, and the gradient is a valid one there"
+        )
     return GradcheckResult("ok", worst, f"{len(seen)} directions agree")
 
 
-def _as_worst(
-    point: _Point, judged: _Judged, argument: int, flat: int | None, output: int | None
-) -> Worst:
+def _as_worst(point: _Point, judged: _Judged, argument: int, flat: int | None, output: int | None) -> Worst:
     """The numbers of a judgement, in units of the argument and the output."""
     place, scale = point.places[argument], point.scales[argument]
     array = point.arrays[argument]
@@ -542,6 +557,7 @@ def _as_worst(
 
 def _full(point: _Point) -> GradcheckResult:
     """Every entry of the Jacobian: each entry of each argument moves alone, each output is looked at alone."""
+    point.look_around(False)
     outputs = np.eye(point.base.size)
     pulls = [point.pull(w) for w in outputs]
     seen: list[tuple[_Judged, list[int]]] = []
@@ -655,7 +671,9 @@ def _explained(
         near = [
             [x if v is None else x + h * v for x, v in zip(off, slopes.direction, strict=True)] for h in (small, -small)
         ]
-        up, down = (_flat(point.run([np.asarray(x, p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near)
+        up, down = (
+            _flat(point.run([np.asarray(x, p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near
+        )
         return float(np.where(slopes.used, weights, 0.0) @ np.where(slopes.used, (up - down) / (2 * small), 0.0))
 
     best = slope()

@@ -113,7 +113,9 @@ def _steps(draw: DrawFn, known: list[tuple[int, int]]) -> tuple[Step, tuple[int,
         return Step("transpose", (first,), {"dim0": 0, "dim1": 1}), (b, a)
     if kind == "unary":
         name = draw(st.sampled_from(UNARY))
-        params: dict[str, Any] = {"softmax": {"dim": dim}, "cumsum": {"dim": dim}, "flip": {"dims": (dim,)}}.get(name, {})
+        params: dict[str, Any] = {"softmax": {"dim": dim}, "cumsum": {"dim": dim}, "flip": {"dims": (dim,)}}.get(
+            name, {}
+        )
         return Step(name, (first,), {"min": -0.7, "max": 0.9} if name == "clamp" else params), (a, b)
     second = draw(st.sampled_from(fits))
     return Step(draw(st.sampled_from(BINARY)), (first, second), {}), (a, b)
@@ -155,7 +157,11 @@ def cnns(draw: DrawFn, max_blocks: int = 3, classes: int = 3) -> CNN:
         stride, padding = draw(st.integers(1, 2)), draw(st.integers(0, 1))
         bias = draw(st.booleans())
         layers.append(
-            ("Conv2d", (channels, outputs, kernel), {"stride": stride, "padding": padding, "groups": groups, "bias": bias})
+            (
+                "Conv2d",
+                (channels, outputs, kernel),
+                {"stride": stride, "padding": padding, "groups": groups, "bias": bias},
+            )
         )
         channels, size = outputs, (size + 2 * padding - kernel) // stride + 1
         if draw(st.booleans()) and size > 1:

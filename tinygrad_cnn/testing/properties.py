@@ -71,7 +71,9 @@ class Case:
         largest = max(np.abs(expected[np.isfinite(expected)]).max(initial=0.0), level)
         bound = loose * 8 * self.eps**0.75 * largest + 64 * self.eps * self.incoming
         with np.errstate(invalid="ignore"):
-            wrong = ~((np.abs(found - expected) <= bound) | (found == expected) | (np.isnan(found) & np.isnan(expected)))
+            wrong = ~(
+                (np.abs(found - expected) <= bound) | (found == expected) | (np.isnan(found) & np.isnan(expected))
+            )
         if wrong.any():
             off = np.where(wrong, np.nan_to_num(np.abs(found - expected), nan=np.inf), -1.0)
             at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
@@ -303,7 +305,9 @@ def aliasing(case: Case) -> None:
     others += [(f"the argument {case.spec.argument(key)!r}", x) for key, x in case.sample.arrays.items()]
     for key, g in found.items():
         for name, other in others:
-            assert not np.shares_memory(g, other), f"the gradient of {case.spec.argument(key)!r} shares memory with {name}"
+            assert not np.shares_memory(g, other), (
+                f"the gradient of {case.spec.argument(key)!r} shares memory with {name}"
+            )
         others.append((f"the gradient of {case.spec.argument(key)!r}", g))
 
 
@@ -355,7 +359,9 @@ def repeat(case: Case) -> None:
     for a, b in zip(values, outputs, strict=True):
         assert a.tobytes() == b.array.tobytes(), "two calls gave different values"
     for key, g in first.items():
-        assert g.tobytes() == second[key].tobytes(), f"two calls gave different gradients of {case.spec.argument(key)!r}"
+        assert g.tobytes() == second[key].tobytes(), (
+            f"two calls gave different gradients of {case.spec.argument(key)!r}"
+        )
 
 
 @_property(13, "slopes")
@@ -429,7 +435,9 @@ def errors(case: Case) -> None:
             try:
                 wrong.sample.call(case.spec.op, new)
             except wrong.error as error:
-                assert re.search(wrong.match, str(error)), f"{wrong.sample}: the message is {error}, expected {wrong.match}"
+                assert re.search(wrong.match, str(error)), (
+                    f"{wrong.sample}: the message is {error}, expected {wrong.match}"
+                )
             else:
                 raise AssertionError(f"{wrong.sample}: no {wrong.error.__name__} was raised")
 

@@ -57,7 +57,9 @@ def fill(
     elif seed == 0 or values == "separated" or bounded:
         grid = np.arange(size) + 0.5
         grid = rng.permutation(grid) if seed else grid
-        flat = _between(grid / max(size, 1), low, high) if bounded else (grid - size / 2 + 0.5 * (size % 2)) * _gap(size)
+        flat = (
+            _between(grid / max(size, 1), low, high) if bounded else (grid - size / 2 + 0.5 * (size % 2)) * _gap(size)
+        )
     else:
         flat = rng.standard_normal(size)
     if values == "sparse":
@@ -84,7 +86,7 @@ def lay_out(array: Array, layout: Layout) -> Array:
     if layout == "F":
         return np.array(array, order="F")
     if layout == "transposed" and array.ndim > 1:
-        return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
     if layout == "strided" and array.ndim:
         room = np.full((*array.shape[:-1], 2 * array.shape[-1]), _hole(array.dtype), array.dtype)
         room[..., ::2] = array
@@ -350,6 +352,7 @@ def calls(draw: DrawFn, *args: Any, **kwargs: Any) -> Sample:
 
     >>> calls(tensors((2, 3)), dim=st.integers(0, 1))  # doctest: +SKIP
     """
+
     def value(x: Any) -> Any:
         return draw(x) if isinstance(x, SearchStrategy) else x
 

@@ -105,6 +105,8 @@ class Run:
         return model.eval()
 
     def _put(self, model: nn.Module, weights: dict[str, Any], path: Path) -> None:
+        if not isinstance(weights, dict) or not all(hasattr(tensor, "dtype") for tensor in weights.values()):
+            raise UserError(f"{path}: not the weights of model {self.config.model} (it holds nested state)")
         for name, tensor in weights.items():
             if tensor.dtype.kind == "f" and not np.isfinite(tensor.array).all():
                 raise UserError(f"{path}: {name} holds NaN or infinity")

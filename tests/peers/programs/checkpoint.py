@@ -92,7 +92,7 @@ outcome = other.load_state_dict(pretrained, strict=False)
 results["missing"] = [sorted(outcome.missing_keys), list(outcome.unexpected_keys)]
 try:
     other.load_state_dict(model.state_dict())
-except RuntimeError as error:
+except (RuntimeError, ValueError) as error:
     results["mismatch"] = "classifier.weight" in str(error)
 for parameter in other.backbone.parameters():
     parameter.requires_grad = False

@@ -8,7 +8,13 @@ class Generator(nn.Module):
     def __init__(self, nz, out):
         super().__init__()
         self.main = nn.Sequential(
-            nn.Linear(nz, 16), nn.BatchNorm1d(16), nn.ReLU(True), nn.Linear(16, 16), nn.ReLU(True), nn.Linear(16, out), nn.Tanh()
+            nn.Linear(nz, 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(True),
+            nn.Linear(16, 16),
+            nn.ReLU(True),
+            nn.Linear(16, out),
+            nn.Tanh(),
         )
 
     def forward(self, z):

@@ -64,7 +64,9 @@ def dice_loss(logits, target, eps=1e-6):
 
 
 rng = np.random.default_rng(16)
-target = torch.from_numpy((rng.uniform(size=(2, 13, 11)) > 0.6).astype(np.int64) + (rng.uniform(size=(2, 13, 11)) > 0.8))
+target = torch.from_numpy(
+    (rng.uniform(size=(2, 13, 11)) > 0.6).astype(np.int64) + (rng.uniform(size=(2, 13, 11)) > 0.8)
+)
 images = target.unsqueeze(1) + torch.from_numpy(rng.normal(0, 0.3, (2, 1, 13, 11)))
 losses, results = [], {}
 for bilinear in (True, False):
@@ -87,4 +89,6 @@ for bilinear in (True, False):
         union = ((prediction == label) | (target == label)).sum().item()
         results[f"iou {bilinear} {label}"] = hit / max(union, 1)
 results["shape"] = list(masks.shape)
-results["confusion"] = torch.stack([((prediction == p) & (target == t)).sum() for p in range(3) for t in range(3)]).tolist()
+results["confusion"] = torch.stack(
+    [((prediction == p) & (target == t)).sum() for p in range(3) for t in range(3)]
+).tolist()

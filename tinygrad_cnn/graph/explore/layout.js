@@ -354,10 +354,11 @@ function pathOf(link, x, y) {
   const y2 = y + a.bottom;
   const y3 = y + b.top;
   const y4 = y + (b.kind === "box" ? b.y : b.top);
-  const middle = (y2 + y3) / 2;
-  const curve = x1 === x2 ? `V${y4}` : `V${y2}C${x1} ${middle} ${x2} ${middle} ${x2} ${y3}V${y4}`;
+  const arrow = b.kind === "box" && !b.item.children;
+  const [from, to] = [Math.max(y2, link.first ? y1 + 8 : y1), Math.min(y3, arrow ? y4 - 10 : y4)]; // heads stand upright
+  const middle = (from + to) / 2;
+  const curve = x1 === x2 ? `V${y4}` : `V${from}C${x1} ${middle} ${x2} ${middle} ${x2} ${to}V${y4}`;
   return {
-    d: `M${x1} ${y1}${curve}`, tensor: link.tensor, source: link.source, targets: link.targets, first: link.first,
-    arrow: b.kind === "box" && !b.item.children, x: x1, y: y1, lean: x2 - x1,
+    d: `M${x1} ${y1}${curve}`, tensor: link.tensor, source: link.source, targets: link.targets, first: link.first, arrow, x: x1, y: y1,
   };
 }

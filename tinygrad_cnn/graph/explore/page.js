@@ -638,6 +638,7 @@ function detailsOfGroup(group) {
   return [
     make("h2", {}, group.title),
     make("p", { class: "sub" }, [{ module: "module", layer: "layer", composite: "function of ops", run: "stretch of ops" }[group.kind], group.cls, group.words].filter(Boolean).join(" · ")),
+    ...(inside.includes(moments[state.moment].node) ? momentOf(moments[state.moment].node) : []),
     list(
       row("Ops", String(inside.length)),
       row("Parameters", group.parameters.toLocaleString("en")),
@@ -671,7 +672,7 @@ function detailsOfNode(node) {
       row("Op", node.kind === "op" ? node.name : null),
       row("Module", node.path),
       row("Family", node.kind === "op" ? node.family : null),
-      row("Result", `${node.shape_text}, ${FORMATS.bytes(node.nbytes)}`),
+      row("Result", node.error ? null : `${node.shape_text}, ${FORMATS.bytes(node.nbytes)}`),
       row("Parameters", node.parameters ? node.parameters.toLocaleString("en") : null),
       ...D.overlays.map((o) => row(o.label, o.values[node.id] === undefined ? null : FORMATS[o.format](o.values[node.id]))),
       ...node.params.map(([name, value]) => row(name, value)),
@@ -732,8 +733,10 @@ function statistics(s, kind) {
       row("NaN", s.nan ? String(s.nan) : null), row("infinite", s.inf ? String(s.inf) : null),
     ),
   ];
-  if (s.values) parts.push(bars(s.values, kind));
-  else if (s.histogram) parts.push(...histogram(s, kind));
+  const whole = s.values && s.values.length === s.size;
+  if (s.histogram && !whole) parts.push(...histogram(s, kind));
+  if (s.values && !whole) parts.push(make("p", { class: "quiet" }, "The first sample:"));
+  if (s.values && s.size > 1) parts.push(bars(s.values, kind));
   return parts;
 }
 
@@ -767,6 +770,7 @@ function bars(values, kind) {
 }
 
 function showTab(name) {
+  if (name === "outline") buildOutline();
   for (const tab of ["details", "outline"]) {
     $(tab).hidden = tab !== name;
     $(`tab-${tab}`).setAttribute("aria-selected", String(tab === name));
@@ -774,8 +778,9 @@ function showTab(name) {
   }
 }
 
-// The whole graph as nested lists: a picture for those who read, hear or feel it.
+// The whole graph as nested lists: a picture for those who read, hear or feel it. Built when it is first wanted.
 function buildOutline() {
+  if ($("outline").childElementCount) return;
   const lists = new Map([[null, make("ul")]]);
   const listOf = (g) => {
     if (lists.has(g)) return lists.get(g);
@@ -871,7 +876,7 @@ function buildTrack() {
   $("bars").setAttribute("viewBox", `0 0 ${Math.max(1, n)} 100`);
   const at = (i) => `${(100 * i) / Math.max(1, n)}%`;
   $("phase-overview").style.left = "0";
-  $("phase-overview").hidden = n > 0 && n < 12 ? false : n > 60;
+  $("phase-overview").hidden = n > 60;
   $("phase-forward").style.left = `max(60px, ${at(1)})`;
   $("phase-backward").style.left = at(forwardCount + 1);
   $("phase-forward").hidden = !forwardCount;
@@ -1013,7 +1018,6 @@ function start() {
   $("overlay").append(make("option", { value: "" }, "none"), ...D.overlays.map((o) => make("option", { value: o.id }, o.label)));
   buildLegend();
   buildHelp();
-  buildOutline();
   buildTrack();
   render();
   fit(false);

@@ -97,9 +97,7 @@ def _data(step: Step) -> dict[str, Any]:
     histograms = len(graph.ops) <= _MOST_HISTOGRAMS
     kept = [node for node in graph.nodes if node.kind not in ("parameter", "buffer")]
     shown = {node.id for node in kept}
-    nodes = [
-        _node(step, node, titles.get(node.id), place.get(node.id), shown, images, histograms) for node in kept
-    ]
+    nodes = [_node(step, node, titles.get(node.id), place.get(node.id), shown, images, histograms) for node in kept]
     return {
         "title": printable(graph.title),
         "parameters": graph.parameter_count,
@@ -146,7 +144,13 @@ def _parameters(graph: Graph, ops: list[GraphNode]) -> dict[str, Any]:
 
 
 def _node(
-    step: Step, node: GraphNode, title: str | None, group: int | None, shown: set[int], images: _Images, histograms: bool
+    step: Step,
+    node: GraphNode,
+    title: str | None,
+    group: int | None,
+    shown: set[int],
+    images: _Images,
+    histograms: bool,
 ) -> dict[str, Any]:
     graph = step.graph
     call = step.run.calls.get(node.id) if step.run else None
@@ -163,7 +167,7 @@ def _node(
         "family": node.family,
         "path": printable(node.path),
         "group": group,
-        "shape_text": shape_text(node),
+        "shape_text": "" if node.error else shape_text(node),
         "nbytes": node.nbytes,
         "where": node.where,
         "line": "" if call is None else _line(call.code.co_filename, node.where),
@@ -257,7 +261,7 @@ def _overlays(step: Step) -> list[dict[str, Any]]:
     found = []
     for name, form in _FORMATS.items():
         kind = OVERLAYS[name]
-        values = _overlay_values(step, name)
+        values = {id: value for id, value in _overlay_values(step, name).items() if not step.graph[id].error}
         if any(value != 0 for value in values.values()) or (values and form == "share"):
             fold = {sum: "sum", max: "max"}.get(kind.join, "worst" if form == "verdict" else "last")
             label = kind.title[0].upper() + kind.title[1:]
@@ -274,4 +278,6 @@ def _overlay_values(step: Step, name: str) -> dict[int, float | str]:
     if step.run is None or name in ("time", "gradcheck"):  # these take long: only where they were asked for before
         return {}
     values = measure(step.run, name)
-    return {id: x for id, value in values.items() if (x := short(value) if isinstance(value, float) else value) is not None}
+    return {
+        id: x for id, value in values.items() if (x := short(value) if isinstance(value, float) else value) is not None
+    }

@@ -69,7 +69,9 @@ def _no_backward(output: Any) -> str:
     if not isinstance(output, Variable):
         return "Backward has not run: the result is no single tensor; explore takes loss=."
     if output.array.size != 1:
-        return f"Backward has not run: the result has shape {output.shape} and is no loss; explore takes target= or loss=."
+        return (
+            f"Backward has not run: the result has shape {output.shape} and is no loss; explore takes target= or loss=."
+        )
     return "" if output.tracked else "Backward has not run: nothing that the result depends on requires grad."
 
 

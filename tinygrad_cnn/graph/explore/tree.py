@@ -59,7 +59,9 @@ def groups_of(graph: Graph) -> tuple[Group, dict[int, str]]:
     return root, titles
 
 
-def _fill(group: Group, graph: Graph, ops: list[GraphNode], module: str, calls: Counter[str], titles: dict[int, str]) -> None:
+def _fill(
+    group: Group, graph: Graph, ops: list[GraphNode], module: str, calls: Counter[str], titles: dict[int, str]
+) -> None:
     """Put the ops, which ran inside `module`, into `group`: those of submodules and composites in groups of their own."""
     for (child, _), run in groupby(ops, key=lambda node: _call_below(graph, node, module)):
         members = list(run)

@@ -35,7 +35,9 @@ pointwise(act.selu, lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.67326324
 register_op(
     OpSpec(
         act.scaled_elu,
-        inputs=ts.calls(ts.arrays(), alpha=st.sampled_from([0.5, 1.5]), scale=1.25, input_scale=st.sampled_from([1.0, 0.5])),
+        inputs=ts.calls(
+            ts.arrays(), alpha=st.sampled_from([0.5, 1.5]), scale=1.25, input_scale=st.sampled_from([1.0, 0.5])
+        ),
         reference=lambda x, alpha, scale, input_scale: scale * np.where(x > 0, x, alpha * np.expm1(input_scale * x)),
         kinks=ts.calls(on(0.0), alpha=1.5, scale=1.25, input_scale=1.0),
         batched=("input",),
@@ -55,7 +57,9 @@ register_op(
 @st.composite
 def _along(draw: ts.DrawFn, values: ts.Values = "normal") -> Sample:
     shape = draw(ts.shapes(1, 3))
-    return Sample((draw(ts.arrays(shape, values=values)),), {"dim": draw(ts.axes(len(shape), several=False, none=False))})
+    return Sample(
+        (draw(ts.arrays(shape, values=values)),), {"dim": draw(ts.axes(len(shape), several=False, none=False))}
+    )
 
 
 @st.composite
@@ -96,5 +100,7 @@ register_op(OpSpec(act.glu, inputs=_gated(), reference=_glu, errors=[_odd]))
 register_op(OpSpec(act.prelu, inputs=_channels(), reference=_prelu, batched=("input",)))
 register_op(OpSpec(act.dropout, inputs=ts.calls(ts.arrays(), p=st.sampled_from([0.3, 0.7])), linear_in=("input",)))
 register_op(
-    OpSpec(act.dropout2d, inputs=ts.calls(ts.arrays(ts.shapes(4, 4)), p=st.sampled_from([0.3, 0.7])), linear_in=("input",))
+    OpSpec(
+        act.dropout2d, inputs=ts.calls(ts.arrays(ts.shapes(4, 4)), p=st.sampled_from([0.3, 0.7])), linear_in=("input",)
+    )
 )

@@ -73,7 +73,15 @@ def transposed(
 def pooled(reduce: Callable[..., Any]) -> Callable[..., Array]:
     """A pool in loops: `reduce` makes one number of the elements of a window and the window's length."""
 
-    def reference(x: Array, kernel_size: Any, stride: Any, padding: Any, dilation: Any = None, ceil_mode: bool = False, **more: Any) -> Array:
+    def reference(
+        x: Array,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any = None,
+        ceil_mode: bool = False,
+        **more: Any,
+    ) -> Array:
         dilation = dilation or (1,) * len(kernel_size)
         out = kernels.pool_output_size(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
         found: dict[ts.Shape, list[Array]] = {}
@@ -93,11 +101,22 @@ def largest(elements: Array, *_: Any) -> Array:
 
 
 def average(
-    elements: Array, o: Any, size: Any, kernel: Any, stride: Any, padding: Any, count_include_pad: bool, divisor_override: Any
+    elements: Array,
+    o: Any,
+    size: Any,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    count_include_pad: bool,
+    divisor_override: Any,
 ) -> Array:
     """The reduction of an average pool: what lies beyond the padding never counts."""
-    reach = [min(i * s - p + k, n + p) - (i * s - p) for i, s, p, k, n in zip(o, stride, padding, kernel, size, strict=True)]
-    return np.asarray(elements.sum(axis=0) / (divisor_override or (math.prod(reach) if count_include_pad else len(elements))))
+    reach = [
+        min(i * s - p + k, n + p) - (i * s - p) for i, s, p, k, n in zip(o, stride, padding, kernel, size, strict=True)
+    ]
+    return np.asarray(
+        elements.sum(axis=0) / (divisor_override or (math.prod(reach) if count_include_pad else len(elements)))
+    )
 
 
 # ---- convolutions ------------------------------------------------------------------------------------------
@@ -229,14 +248,18 @@ for _dims in (1, 2, 3):
         )
     )
 register_op(OpSpec(pool.avg_pool_input, inputs=_average_adjoints(), linear_in=("grad",), batched=()))
-register_op(OpSpec(pool.max_pool_gather, inputs=_chosen(False), linear_in=("input",), batched=("input", "offsets"), fast=True))
+register_op(
+    OpSpec(pool.max_pool_gather, inputs=_chosen(False), linear_in=("input",), batched=("input", "offsets"), fast=True)
+)
 register_op(OpSpec(pool.max_pool_scatter, inputs=_chosen(True), linear_in=("grad",), fast=True))
 register_op(OpSpec(pool.max_pool_indices, inputs=ts.pool_args(2, "ties", batched=True)))
 
 _sides = ts.arrays(st.tuples(*[st.integers(1, 2)] * 2, *[st.integers(1, 5)] * 2), values="separated")
 _sizes = st.tuples(st.integers(1, 4), st.integers(1, 4))
 register_op(
-    OpSpec(ops.adaptive_avg_pool2d, inputs=ts.calls(_sides, _sizes), linear_in=("input",), batched=("input",), views=True)
+    OpSpec(
+        ops.adaptive_avg_pool2d, inputs=ts.calls(_sides, _sizes), linear_in=("input",), batched=("input",), views=True
+    )
 )
 register_op(OpSpec(ops.adaptive_max_pool2d, inputs=ts.calls(_sides, _sizes), batched=("input",)))
 register_op(OpSpec(pool.adaptive_max_pool_indices, inputs=ts.calls(_sides, _sizes)))

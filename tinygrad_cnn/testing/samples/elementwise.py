@@ -157,9 +157,7 @@ for _bits, _reference in (
 ):
     _integers = ts.broadcastable_shapes(2).map(lambda two: Sample(tuple(np.full(s, 5 + len(s)) for s in two)))
     register_op(OpSpec(_bits, inputs=_integers, reference=_reference))
-register_op(
-    OpSpec(elementwise.bitwise_not, inputs=ts.shapes().map(lambda s: np.full(s, 6)), reference=np.bitwise_not)
-)
+register_op(OpSpec(elementwise.bitwise_not, inputs=ts.shapes().map(lambda s: np.full(s, 6)), reference=np.bitwise_not))
 
 
 # ---- choosing ----------------------------------------------------------------------------------------------

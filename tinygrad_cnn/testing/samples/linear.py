@@ -62,7 +62,11 @@ register_op(
         inputs=ts.matmul_args(),
         reference=np.matmul,
         linear_in=("input", "other"),
-        edges=[Sample((np.ones((0, 3)), np.ones((3, 2)))), Sample((np.ones((2, 0)), np.ones((0, 3)))), Sample((np.ones(1), np.ones(1)))],
+        edges=[
+            Sample((np.ones((0, 3)), np.ones((3, 2)))),
+            Sample((np.ones((2, 0)), np.ones((0, 3)))),
+            Sample((np.ones(1), np.ones(1))),
+        ],
         errors=[_clash],
     )
 )
@@ -83,7 +87,10 @@ register_op(
         linear_in=("input", "weight", "bias"),
         batched=_has_batch,
         identities=[by_sums],
-        edges=[Sample((np.ones((0, 3)), np.ones((2, 3)), None)), Sample((np.ones((2, 0)), np.ones((1, 0)), np.ones(1)))],
+        edges=[
+            Sample((np.ones((0, 3)), np.ones((2, 3)), None)),
+            Sample((np.ones((2, 0)), np.ones((1, 0)), np.ones(1))),
+        ],
         errors=[ErrorCase(Sample((np.ones((2, 3)), np.ones((4, 5)))), ValueError, "linear: ")],
     )
 )

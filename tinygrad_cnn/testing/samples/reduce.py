@@ -54,7 +54,9 @@ register_op(
     OpSpec(ops.sum, inputs=reductions(), reference=numpy_like(np.sum), linear_in=_linear, edges=_edges, errors=[_range])
 )
 register_op(
-    OpSpec(ops.mean, inputs=reductions(), reference=numpy_like(np.mean), linear_in=_linear, edges=_full, errors=[_range])
+    OpSpec(
+        ops.mean, inputs=reductions(), reference=numpy_like(np.mean), linear_in=_linear, edges=_full, errors=[_range]
+    )
 )
 register_op(
     OpSpec(
@@ -95,10 +97,14 @@ def _summed(draw: ts.DrawFn) -> Sample:
 
 register_op(OpSpec(ops.logsumexp, inputs=_summed(), reference=_logsumexp))
 register_op(
-    OpSpec(ops.amax, inputs=reductions("separated"), reference=numpy_like(np.max), kinks=reductions("ties"), edges=_full)
+    OpSpec(
+        ops.amax, inputs=reductions("separated"), reference=numpy_like(np.max), kinks=reductions("ties"), edges=_full
+    )
 )
 register_op(
-    OpSpec(ops.amin, inputs=reductions("separated"), reference=numpy_like(np.min), kinks=reductions("ties"), edges=_full)
+    OpSpec(
+        ops.amin, inputs=reductions("separated"), reference=numpy_like(np.min), kinks=reductions("ties"), edges=_full
+    )
 )
 
 
@@ -132,7 +138,6 @@ register_op(
         scales=(1e-2,),
     )
 )
-
 
 
 def one_dim(sample: Sample) -> Sample:

@@ -58,7 +58,9 @@ def _diagonal(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
 
 def _rolled(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
     dims = _some(draw, shape)
-    return {"shifts": tuple(draw(st.integers(-3, 3)) for _ in dims), "dims": dims} if dims else {"shifts": 2, "dims": None}
+    return (
+        {"shifts": tuple(draw(st.integers(-3, 3)) for _ in dims), "dims": dims} if dims else {"shifts": 2, "dims": None}
+    )
 
 
 def _padded(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
@@ -68,7 +70,13 @@ def _padded(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
 
 _edges = {"edges": [Sample((np.ones(()),), {"shape": (1, 1)}), Sample((np.ones((0, 2)),), {"shape": (2, 0)})]}
 _wrong = ErrorCase(Sample((np.ones((2, 3)),), {"shape": (4, 2)}), ValueError, "reshape: ")
-move(ops.reshape, lambda draw, s: {"shape": draw(st.sampled_from([(-1,), (*s, 1), s[::-1]]))}, views=True, errors=[_wrong], **_edges)
+move(
+    ops.reshape,
+    lambda draw, s: {"shape": draw(st.sampled_from([(-1,), (*s, 1), s[::-1]]))},
+    views=True,
+    errors=[_wrong],
+    **_edges,
+)
 move(ops.flatten, _range, views=True)
 move(ops.unflatten, _split, 1, views=True)
 move(ops.squeeze, lambda draw, s: {"dim": draw(st.sampled_from([None, *range(len(s))]))}, views=True)
@@ -88,8 +96,18 @@ move(
     views=True,
 )
 move(ops.diagonal, _diagonal, 2, views=True, reference=lambda x, offset, dim1, dim2: np.diagonal(x, offset, dim1, dim2))
-move(ops.tril, lambda draw, s: {"diagonal": draw(st.integers(-2, 2))}, 2, reference=lambda x, diagonal: np.tril(x, diagonal))
-move(ops.triu, lambda draw, s: {"diagonal": draw(st.integers(-2, 2))}, 2, reference=lambda x, diagonal: np.triu(x, diagonal))
+move(
+    ops.tril,
+    lambda draw, s: {"diagonal": draw(st.integers(-2, 2))},
+    2,
+    reference=lambda x, diagonal: np.tril(x, diagonal),
+)
+move(
+    ops.triu,
+    lambda draw, s: {"diagonal": draw(st.integers(-2, 2))},
+    2,
+    reference=lambda x, diagonal: np.triu(x, diagonal),
+)
 move(ops.flip, lambda draw, s: {"dims": _some(draw, s)}, views=True, reference=lambda x, dims: np.flip(x, dims))
 move(ops.roll, _rolled, reference=lambda x, shifts, dims: np.roll(x, shifts, dims), views=True)
 move(moves.pad_op, _padded, 0, 3, views=True)
@@ -183,4 +201,6 @@ register_op(
 _tall = ts.arrays(st.tuples(st.integers(1, 2), st.sampled_from([4, 8]), st.integers(1, 3), st.integers(1, 3)))
 _wide = ts.arrays(st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([2, 4]), st.sampled_from([2, 4])))
 register_op(OpSpec(ops.pixel_shuffle, inputs=ts.calls(_tall, 2), linear_in=("input",), batched=("input",), views=True))
-register_op(OpSpec(ops.pixel_unshuffle, inputs=ts.calls(_wide, 2), linear_in=("input",), batched=("input",), views=True))
+register_op(
+    OpSpec(ops.pixel_unshuffle, inputs=ts.calls(_wide, 2), linear_in=("input",), batched=("input",), views=True)
+)

@@ -1,0 +1,162 @@
+"""What differs between two graphs: ops added, removed and changed, as text, as a picture, as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
+from tinygrad_cnn.graph.labels import printable
+
+__all__ = ["Change", "GraphDiff", "diff"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A node that both graphs have, and that is not the same in them; facts: what, before and after, in words."""
+
+    before: GraphNode
+    after: GraphNode
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GraphDiff:
+    """The difference from graph `a` to graph `b`. True as a bool where there is any; `print` it; `save` draws it."""
+
+    a: Graph
+    b: Graph
+    added: tuple[GraphNode, ...]
+    removed: tuple[GraphNode, ...]
+    changed: tuple[Change, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where the graphs are alike, 1 where they differ: what a command returns."""
+        return int(bool(self))
+
+    def __str__(self) -> str:
+        if not self:
+            return f"{self.a.title} and {self.b.title} are alike: {len(self.b.ops)} ops"
+        lines = [
+            f"{self.a.title} -> {self.b.title}: {len(self.added)} added, {len(self.removed)} removed, "
+            f"{len(self.changed)} changed"
+        ]
+        lines += [f"- {_words(node)}" for node in self.removed]
+        lines += [f"+ {_words(node)}" for node in self.added]
+        lines += [f"~ {_title(change.after)}: {'; '.join(change.facts)}" for change in self.changed]
+        before, after = self.a.totals(), self.b.totals()
+        for word, x, y in (
+            ("parameters", before.parameters, after.parameters),
+            ("MACs", before.macs, after.macs),
+            ("FLOPs forward", before.flops, after.flops),
+        ):
+            if x != y:
+                lines.append(f"  {word}: {x:,} -> {y:,}")
+        return "\n".join(lines)
+
+    def union(self) -> Graph:
+        """Both graphs in one: that of `b`, and what was removed from `a`; the overlay "diff" tells them apart."""
+        nodes = list(self.b.nodes)
+        verdicts: dict[int, Any] = {node.id: "same" for node in self.b.ops}
+        verdicts |= {node.id: "added" for node in self.added} | {change.after.id: "changed" for change in self.changed}
+        match = {x.id: y.id for x, y in _pairs(self.a, self.b)}
+        for node in self.a.nodes:
+            if node.id not in match:
+                match[node.id] = len(nodes)
+                verdicts[len(nodes)] = "removed"
+                nodes.append(replace(node, id=len(nodes)))
+        edges = {(e.source, e.target, e.argument): e for e in self.b.edges}
+        gone = {match[node.id] for node in self.removed}
+        for edge in self.a.edges:
+            source, target = match[edge.source], match[edge.target]
+            if {source, target} & gone:
+                edges.setdefault((source, target, edge.argument), _moved(edge, source, target))
+        title = f"{self.a.title} -> {self.b.title}"
+        union = Graph(nodes, list(edges.values()), {**self.a.modules, **self.b.modules}, title)
+        union.measures["diff"] = {i: verdict for i, verdict in verdicts.items() if nodes[i].kind == "op"}
+        return union
+
+    def save(self, path: Any, **style: Any) -> None:
+        """Draw both graphs as one, with what was added, removed and changed; the options are those of `Graph.save`."""
+        self.union().save(path, overlay="diff", **style)
+
+
+def diff(a: Graph, b: Graph) -> GraphDiff:
+    """Compare two graphs: ops are paired by module path, name and order, parameters by name.
+
+    >>> import tinygrad_cnn as tg
+    >>> first = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(1, 3))
+    >>> print(tg.graph.diff(first, tg.graph.capture(tg.nn.Linear(3, 4), tg.zeros(1, 3))))
+    Linear -> Linear: 0 added, 0 removed, 4 changed
+    ~ parameter weight: shape (2, 3) -> (4, 3)
+    ~ parameter bias: shape (2,) -> (4,)
+    ~ linear: shape (1, 2) -> (1, 4); parameters 8 -> 16; FLOPs 14 -> 28
+    ~ output output: shape (1, 2) -> (1, 4)
+      parameters: 8 -> 16
+      MACs: 6 -> 12
+      FLOPs forward: 14 -> 28
+    """
+    pairs = _pairs(a, b)
+    old, new = {x.id for x, _ in pairs}, {y.id for _, y in pairs}
+    changes = [Change(x, y, facts) for x, y in pairs if (facts := tuple(_facts(a, b, x, y)))]
+    return GraphDiff(
+        a,
+        b,
+        tuple(node for node in b.nodes if node.id not in new),
+        tuple(node for node in a.nodes if node.id not in old),
+        tuple(changes),
+    )
+
+
+def _pairs(a: Graph, b: Graph) -> list[tuple[GraphNode, GraphNode]]:
+    marks = _marks(a)
+    return [(marks[key], node) for key, node in _marks(b).items() if key in marks]
+
+
+def _marks(graph: Graph) -> dict[Hashable, GraphNode]:
+    """Each node by what it is paired by: kind, path, call, name, and which of those that share them it is."""
+    counts: dict[Hashable, int] = {}
+    found: dict[Hashable, GraphNode] = {}
+    for node in graph.nodes:
+        key = (node.kind, node.path, node.call, node.name)
+        counts[key] = counts.get(key, -1) + 1
+        found[key, counts[key]] = node
+    return found
+
+
+def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
+    """What is not the same in two nodes that are a pair."""
+    found = [f"{name} {p} -> {q}" for name, p, q in (("shape", x.shape, y.shape), ("dtype", x.dtype, y.dtype)) if p != q]
+    for name in sorted(set(x.params) | set(y.params)):
+        if x.params.get(name) != y.params.get(name):
+            found.append(f"{name} {x.params.get(name)} -> {y.params.get(name)}")
+    if x.trainable != y.trainable:
+        found.append("frozen" if x.trainable else "trainable")
+    if x.kind == "op":
+        before, after = a.costs()[x.id], b.costs()[y.id]
+        for word, p, q in (("parameters", before.parameters, after.parameters), ("FLOPs", before.flops, after.flops)):
+            if p != q:
+                found.append(f"{word} {p:,} -> {q:,}")
+        names = [tuple(sorted(g[e.source].name for e in g.into(n))) for g, n in ((a, x), (b, y))]
+        if names[0] != names[1]:
+            found.append(f"from {', '.join(names[0])} -> {', '.join(names[1])}")
+    return found
+
+
+def _moved(edge: Edge, source: int, target: int) -> Edge:
+    return replace(edge, source=source, target=target)
+
+
+def _title(node: GraphNode) -> str:
+    kind = "" if node.kind == "op" else f"{node.kind} "
+    place = f" in {node.path}" if node.path and node.kind == "op" else ""
+    return printable(f"{kind}{node.name}{place}")
+
+
+def _words(node: GraphNode) -> str:
+    return f"{_title(node)} {node.shape}"
