@@ -179,7 +179,7 @@ def test_words_of_the_user_end_no_block_and_fill_no_place(tmp_path: Path) -> Non
     text = path.read_text("utf-8")
     assert "<i>" not in text
     assert "<b>" not in text
-    assert "<title>&lt;i&gt;{{data}}&lt;/i&gt; – graph explorer</title>" in text
+    assert "<title>&lt;i&gt;{{data}}&lt;/i&gt;: graph explorer</title>" in text
     assert data_of(path)["nodes"][1]["title"] == "</script><b>{{css}}  "
 
 
@@ -292,7 +292,7 @@ def test_maps_show_the_sign_in_colour_on_one_scale() -> None:
     assert tuple(shown[0, 0]) == (0xD5, 0x5E, 0x00)  # the strongest, below zero
     assert tuple(shown[1, 1]) == (255, 255, 255)
     assert shown[2, 6][2] > shown[2, 6][0]  # bluish, half strength
-    assert "2 of 2 channels, 3×3; blue up to 4, white 0, orange down to -4" in image["alt"]
+    assert "2 of 2 channels, 3 by 3; blue up to 4, white 0, orange down to -4" in image["alt"]
 
 
 def test_maps_are_made_smaller_and_fewer() -> None:

@@ -213,7 +213,8 @@ def test_a_long_chain_is_no_trouble(tmp_path: Path) -> None:
     g = graph.of(y)
     dot = g.to_dot()
     assert time.perf_counter() - started < 10
-    assert dot.count("->") == 20_001
+    assert "folded: 10,000 ops in 150 boxes" in dot
+    assert g.to_dot(fold="none").count("->") == 20_001
     assert len(g.ops) == 10_000
 
 
@@ -398,7 +399,8 @@ def test_bad_options_and_files_are_told(tmp_path: Path) -> None:
         ("theme", "pink"): "theme is 'pink', expected one of light, dark",
         ("direction", "UP"): "direction is 'UP', expected one of TB, LR",
         ("parameters", "all"): "parameters is 'all', expected one of fold, nodes",
-        ("fold", "all"): "fold is 'all', expected one of layers, none",
+        ("overlay", "pink"): "overlay is 'pink', expected one of flops, backward, memory",
+        ("fold", "all"): "fold is 'all', expected one of auto, layers, repeat, none, a depth from 1",
     }.items():
         with pytest.raises(ValueError, match=message):
             g.save(tmp_path / "net.svg", **dict([style]))

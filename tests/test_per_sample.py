@@ -105,3 +105,12 @@ def test_misuse() -> None:
     model = nn.BatchNorm1d(2)
     with pytest.raises(NotImplementedError, match="no rule for argument 'weight' of batch_norm"):
         func.per_sample_grad(model(tg.randn(N, 2)).sum(1), list(model.parameters()))
+
+
+@pytest.mark.parametrize("distance", [1, 2, 7, 8])
+def test_two_samples_that_are_mixed_are_noticed(distance: int) -> None:
+    w = tg.randn(3, requires_grad=True)
+    mix = tg.eye(12)
+    mix[0, distance] = 1.0
+    with pytest.raises(ValueError, match="the loss of one sample depends on another sample"):
+        func.per_sample_grad(mix @ (tg.randn(12, 3) * w).sum(1), w)

@@ -83,6 +83,12 @@ def test_bad_input_to_creation() -> None:
         tg.from_numpy([1.0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected low < high"):
         tg.randint(3, 3, (1,))
+    with pytest.raises(ValueError, match="randperm: n is -1, expected 0 or more"):
+        tg.randperm(-1)
+    with pytest.raises(ValueError, match="linspace: steps is -1, expected 0 or more"):
+        tg.linspace(0, 1, -1)
+    with pytest.raises(TypeError, match="dtype is 'nope', which names none"):
+        tg.zeros(2, dtype="nope")
     with pytest.raises(TypeError, match=r"seed is 1\.5"):
         tg.manual_seed(1.5)  # type: ignore[arg-type]
 

@@ -206,6 +206,8 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers at equal distances, from `start` to `end`, both included."""
     check_device("linspace", device)
+    if steps < 0:
+        raise ValueError(f"linspace: steps is {steps}, expected 0 or more")
     numbers = np.linspace(*_ends(dtype, start, end), steps)
     return _finish(numbers.astype(dtype_of(dtype)), requires_grad)
 
@@ -287,6 +289,8 @@ def randint(
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int64, device: Any = None) -> Tensor:
     """The integers 0 … n-1 in random order."""
     check_device("randperm", device)
+    if n < 0:
+        raise ValueError(f"randperm: n is {n}, expected 0 or more")
     return Tensor(_stream(generator).permutation(n).astype(dtype_of(dtype)))
 
 

@@ -31,7 +31,10 @@ def dtype_of(dtype: Any) -> np.dtype[Any]:
     """The NumPy dtype that `dtype` names; None is the default, float32, and Python's `float` stands for it too."""
     if dtype is None:
         return float32
-    found: np.dtype[Any] = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
+    try:
+        found: np.dtype[Any] = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
+    except TypeError:
+        raise TypeError(f"dtype is {dtype!r}, which names none: expected tg.float32, tg.int64 ...") from None
     if found.kind not in "fiub":
         raise TypeError(f"dtype is {found}, expected real numbers or booleans")
     return found

@@ -43,7 +43,7 @@ def per_sample_grad(losses: Tensor, inputs: Tensor | Sequence[Tensor]) -> tuple[
         if x.node is not None or not x.tracked:
             raise ValueError(f"per_sample_grad: an input of shape {x.shape} is no leaf that requires grad")
     n = len(losses)
-    weights = 1 + np.arange(n) % 7 / 7
+    weights = 1 + np.arange(n) * 0.6180339887498949 % 1  # no two alike: equal ones would hide that samples are mixed
     plain = _pass(losses, targets, np.ones(n))
     weighted = _pass(losses, targets, weights)
     for x, g, h in zip(targets, plain, weighted, strict=True):

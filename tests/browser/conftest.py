@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests here. Where there is none they are not collected, and naming them fails (exit 5)."""
+"""A headless Chromium for the tests here. Without one they are not collected, and naming them fails (exit 5)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--disable-dev-shm-usage",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars",
     "--window-size=1440,1000",
 )  # fmt: skip
 

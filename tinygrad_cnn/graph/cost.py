@@ -136,7 +136,9 @@ def macs(node: GraphNode) -> int:
     if name == "linear":
         return node.size * shapes["weight"][-1]
     if name in ("matmul", "addmm", "baddbmm"):
-        inner = next(s for key, s in shapes.items() if key in ("mat1", "batch1") or (name == "matmul" and key == "input"))
+        inner = next(
+            s for key, s in shapes.items() if key in ("mat1", "batch1") or (name == "matmul" and key == "input")
+        )
         return node.size * inner[-1]
     if name == "einsum":
         return _einsum_macs(node)
@@ -150,8 +152,13 @@ def _einsum_macs(node: GraphNode) -> int:
     for term, (_, shape, _) in zip(terms, node.operands, strict=False):
         letters = term.replace("...", "")
         lengths |= dict(zip(letters, shape[len(shape) - len(letters) :], strict=False))
-    rest = max((math.prod(s[: len(s) - len(t.replace("...", ""))]) for t, (_, s, _) in
-                zip(terms, node.operands, strict=False)), default=1)
+    rest = max(
+        (
+            math.prod(s[: len(s) - len(t.replace("...", ""))])
+            for t, (_, s, _) in zip(terms, node.operands, strict=False)
+        ),
+        default=1,
+    )
     return math.prod(lengths.values()) * rest * max(len(node.operands) - 1, 1)
 
 
@@ -352,9 +359,7 @@ def receptive_fields(graph: Graph) -> dict[int, tuple[int, ...] | None]:
         elif node.kind == "op":
             sources = [e.source for e in graph.into(node) if graph[e.source].kind in ("input", "op")]
             found[node.id] = _seen(node, [found.get(i) for i in sources])
-    return {
-        node.id: None if (field := found[node.id]) is None else tuple(field[0]) for node in graph.ops
-    }
+    return {node.id: None if (field := found[node.id]) is None else tuple(field[0]) for node in graph.ops}
 
 
 def _seen(node: GraphNode, sources: list[Any]) -> tuple[list[int], list[float]] | None:

@@ -83,7 +83,7 @@ class GraphDiff:
 
     def save(self, path: Any, **style: Any) -> None:
         """Draw both graphs as one, with what was added, removed and changed; the options are those of `Graph.save`."""
-        self.union().save(path, overlay="diff", **style)
+        self.union().save(path, overlay="diff", **{"fold": "none", **style})
 
 
 def diff(a: Graph, b: Graph) -> GraphDiff:
@@ -131,7 +131,9 @@ def _marks(graph: Graph) -> dict[Hashable, GraphNode]:
 
 def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
     """What is not the same in two nodes that are a pair."""
-    found = [f"{name} {p} -> {q}" for name, p, q in (("shape", x.shape, y.shape), ("dtype", x.dtype, y.dtype)) if p != q]
+    found = [
+        f"{name} {p} -> {q}" for name, p, q in (("shape", x.shape, y.shape), ("dtype", x.dtype, y.dtype)) if p != q
+    ]
     for name in sorted(set(x.params) | set(y.params)):
         if x.params.get(name) != y.params.get(name):
             found.append(f"{name} {x.params.get(name)} -> {y.params.get(name)}")

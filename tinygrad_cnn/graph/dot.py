@@ -80,7 +80,9 @@ class _Drawing:
         alone = Counter((node.path, node.call) for node in graph.ops)
         self.parents = {parent for node in graph.ops for parent in _parents(node.path)}
         self.layers = {
-            node.id for node in graph.ops if node.path and alone[node.path, node.call] == 1 and node.path not in self.parents
+            node.id
+            for node in graph.ops
+            if node.path and alone[node.path, node.call] == 1 and node.path not in self.parents
         }
         self.calls = Counter(path for path, _ in alone)
 
@@ -330,8 +332,12 @@ class _Drawing:
             stops = self.paint.stops([v for v in self.values.values() if v is not None])
             rows.append(_legend(stops, 6))
         elif legend:
-            used = {n.family for n in graph.ops if n.tracked or not self.untracked} | set(() if self.fold else ("parameter",))
-            used |= {"no gradient"} if any(not n.tracked and not n.error for n in graph.ops) and self.untracked else set()
+            used = {n.family for n in graph.ops if n.tracked or not self.untracked} | set(
+                () if self.fold else ("parameter",)
+            )
+            used |= (
+                {"no gradient"} if any(not n.tracked and not n.error for n in graph.ops) and self.untracked else set()
+            )
             tints = [(name, tint) for name, tint in self.theme.tints.items() if name in used]
             rows.append(_legend(tints, 3))
         return _html("".join(rows))

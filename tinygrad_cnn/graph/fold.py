@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
@@ -38,7 +39,7 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
         new = len(nodes)
         place |= {member.id: new for member in group}
         members[new] = tuple(i for member in group for i in graph.members.get(member.id, (member.id,)))
-        nodes.append(replace(_joined(group), id=new))
+        nodes.append(_renumbered(_joined(group), new))
     edges: dict[tuple[int, int, str], Edge] = {}
     gradients = {}
     for edge in graph.edges:
@@ -49,7 +50,8 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
             # Into a folded node one edge is enough, unless each has a gradient of its own to show.
             joined = nodes[target].count > 1 and graph.gradients is None
             key_of_edge = (source, target, "" if joined else edge.argument)
-            edges.setdefault(key_of_edge, replace(edge, source=source, target=target))
+            if key_of_edge not in edges:
+                edges[key_of_edge] = Edge(source, target, edge.argument, edge.shape, edge.dtype, edge.nbytes)
             if graph.gradients and (found := graph.gradients.get((edge.source, edge.target, edge.argument))):
                 gradients.setdefault(moved, found)
     folded = Graph(nodes, list(edges.values()), graph.modules, graph.title, origin=graph.origin, model=graph.model)
@@ -57,6 +59,14 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
     folded.whole = graph.whole or graph
     folded.members = members
     return folded
+
+
+_all_but_id = attrgetter(*GraphNode.__slots__[1:])
+
+
+def _renumbered(node: GraphNode, id: int) -> GraphNode:
+    """The same node under another number; `replace` takes thrice as long, and graphs are large."""
+    return node if node.id == id else GraphNode(id, *_all_but_id(node))
 
 
 def _joined(group: Sequence[GraphNode]) -> GraphNode:
@@ -114,7 +124,13 @@ def fold_modules(graph: Graph, wanted: Callable[[Any], bool]) -> Graph:
 
 def fold_depth(graph: Graph, depth: int) -> Graph:
     """The graph with one node for each call of a module that stands `depth` levels below the model."""
-    return _fold_paths(graph, lambda path: ".".join(path.split(".")[:depth]) if path.count(".") >= depth else None)
+    return _fold_paths(graph, lambda path: _ancestor(path, depth))
+
+
+def _ancestor(path: str, depth: int) -> str | None:
+    """The first `depth` names of a dotted path; None where it has fewer."""
+    parts = path.split(".")
+    return ".".join(parts[:depth]) if len(parts) >= depth else None
 
 
 def _prefixes(path: str) -> Iterable[str]:
@@ -202,20 +218,22 @@ def _alike(
     graph: Graph, stretches: dict[str, list[tuple[str, list[GraphNode]]]]
 ) -> Iterable[list[tuple[str, list[GraphNode]]]]:
     taken: set[str] = set()
+    positions = {node.id: i for i, node in enumerate(graph.ops)}
     for parent, children in sorted(stretches.items(), key=lambda item: item[0].count(".")):
-        if any(parent == path or parent.startswith(f"{path}.") for path in taken):
+        if any(path in taken for path in _prefixes(parent)):
             continue
-        for _, same in groupby(_adjacent(graph, children), key=lambda item: item[0]):
+        for _, same in groupby(_adjacent(graph, children, positions), key=lambda item: item[0]):
             run = [item[1] for item in same]
             if len(run) > 1 and len(run[0][1]) > 1 and len({path for path, _ in run}) == len(run):
                 taken |= {path for path, _ in run}
                 yield run
 
 
-def _adjacent(graph: Graph, children: Sequence[tuple[str, list[GraphNode]]]) -> Iterable[tuple[Any, Any]]:
+def _adjacent(
+    graph: Graph, children: Sequence[tuple[str, list[GraphNode]]], positions: dict[int, int]
+) -> Iterable[tuple[Any, Any]]:
     """Each child with a mark that it shares with those next to it that are like it."""
     number, before, end = 0, None, None
-    positions = {node.id: i for i, node in enumerate(graph.ops)}
     for path, ops in children:
         info = graph.modules.get(path)
         like = (info.kind if info else None, tuple(_likeness(graph, path, node) for node in ops))
@@ -239,12 +257,14 @@ def fold_until_few(graph: Graph, limit: int = MANY) -> Graph:
     if len(graph.nodes) < limit:
         return folded
     folded = fold_repeats(folded)
-    deepest = max((node.path.count(".") for node in folded.ops), default=0)
-    for depth in range(deepest, 0, -1):
-        if _shown(folded) < limit:
-            return folded
-        folded = fold_depth(folded, depth)
-    return folded if _shown(folded) < limit else _fold_stretches(folded, limit // 2)
+    if _shown(folded) < limit:
+        return folded
+    for depth in range(max((node.path.count(".") for node in folded.ops), default=0), 0, -1):
+        found = [_ancestor(node.path, depth) if node.path else None for node in folded.ops]
+        if len(set(found)) + found.count(None) < limit - len(graph.of_kind("input")):
+            deep = fold_depth(folded, depth)
+            return deep if _shown(deep) < limit else _fold_stretches(deep, limit // 2)
+    return _fold_stretches(folded, limit // 2)
 
 
 def _shown(graph: Graph) -> int:

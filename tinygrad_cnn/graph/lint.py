@@ -36,6 +36,7 @@ def lint(graph: Graph) -> list[Finding]:
 
 
 _VIEWS = ("shape only",)
+_DIFFERENCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 
 
 def _makers(graph: Graph, node: GraphNode) -> Iterator[GraphNode]:
@@ -78,7 +79,9 @@ def _relu_on_logits(graph: Graph) -> Iterator[Finding]:
     for node in _losses(graph, "cross_entropy"):
         for maker in _outer_makers(graph, node):
             if maker.name == "relu":
-                text = "a ReLU on the logits: no class can score below 0, and classes at 0 get no gradient; leave it out"
+                text = (
+                    "a ReLU on the logits: no class can score below 0, and classes at 0 get no gradient; leave it out"
+                )
                 yield Finding("relu-on-logits", text, maker)
 
 
@@ -88,7 +91,9 @@ def _broadcasting_loss(graph: Graph) -> Iterator[Finding]:
         if node.name != "sub" or len(shapes) != 2 or shapes[0] == shapes[1]:
             continue
         long, short = sorted(shapes, key=len, reverse=True)
-        if node.composite or (len(long) == 2 and len(short) == 1 and long[1] == 1 and long[0] == short[0] > 1):
+        if node.composite in _DIFFERENCES or (
+            len(long) == 2 and len(short) == 1 and long[1] == 1 and long[0] == short[0] > 1
+        ):
             text = f"{shapes[0]} minus {shapes[1]} gives {node.shape}: they broadcast, give both one shape"
             yield Finding("loss-broadcasts", text, node)
 
@@ -237,7 +242,7 @@ def _faded(graph: Graph, name: str, start: GraphNode) -> Reason:
     slope = run[start.id].grad
     if slope is not None and slope.any():
         size = float(np.linalg.norm(np.asarray(slope, np.float64)))
-        return Reason("none", f"{name} does get a gradient, of norm {size:.3g}", (start,), start)
+        return Reason("none", f"{name} does get a gradient, of norm {size:.3g}", (start,))
     before, _ = _ways(graph, start)
     for number in sorted(before, reverse=True):
         node = graph[number]

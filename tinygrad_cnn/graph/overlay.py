@@ -72,7 +72,7 @@ OVERLAYS: dict[str, _Kind] = {
 def overlay_of(graph: Graph, name: str) -> Overlay:
     """An overlay by its name, measured if it must be; ValueError for an unknown name."""
     if name not in OVERLAYS:
-        raise ValueError(f"graph: overlay is {name!r}, expected one of {', '.join(OVERLAYS)}")
+        raise ValueError(f"graph: overlay is {name!r}, expected one of {', '.join(o for o in OVERLAYS if o != 'diff')}")
     kind = OVERLAYS[name]
     if kind.needs == "costs":
         field = {"flops": "flops", "backward": "backward_flops", "memory": "activation_bytes", "saved": "saved_bytes"}

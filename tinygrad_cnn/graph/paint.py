@@ -41,7 +41,7 @@ class Paint:
     def __init__(self, overlay: Overlay, theme: str) -> None:
         self.overlay = overlay
         self.theme = THEMES[theme]
-        self.share = 0.45 if theme == "light" else 0.5
+        self.share = 0.45 if theme == "light" else 0.36
         finite = [v for v in overlay.values.values() if not isinstance(v, str) and math.isfinite(v)]
         positive = [v for v in finite if v > 0]
         self.logs = bool(positive) and min(finite) >= 0 and max(finite) > 100 * min(positive)

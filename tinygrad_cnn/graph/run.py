@@ -234,4 +234,3 @@ def profile(graph: Graph, inputs: tuple[Any, ...], repeats: int) -> Graph:
         "time": {i: forward.get(i, 0.0) + backward.get(i, 0.0) for i in forward},
     }
     return found
-

@@ -69,7 +69,11 @@ class BackwardSteps(Iterator[Step]):
             raise RuntimeError(f"backward_steps: the output has shape {output.shape}; give a gradient, or reduce it")
         self.graph: Graph = of(output, model=model)
         self.order, self.leaves = autograd.reachable([output.edge])
-        seed = np.ones(output.shape, output.dtype) if gradient is None else np.asarray(getattr(gradient, "array", gradient))
+        seed = (
+            np.ones(output.shape, output.dtype)
+            if gradient is None
+            else np.asarray(getattr(gradient, "array", gradient))
+        )
         if seed.shape != output.shape:
             raise ValueError(f"backward_steps: the gradient has shape {seed.shape}, the output {output.shape}")
         self.pending: dict[int, Any] = {id(output.edge): seed.astype(output.dtype)}
@@ -109,7 +113,9 @@ class BackwardSteps(Iterator[Step]):
         for i, (edge, slope) in enumerate(zip(node.edges or (), catch.gradients, strict=True)):
             if edge is not None and slope is not None:
                 array = np.asarray(slope)
-                outgoing[_argument(node, i)] = np.array(array if array.shape == edge.shape else sum_to(array, edge.shape))
+                outgoing[_argument(node, i)] = np.array(
+                    array if array.shape == edge.shape else sum_to(array, edge.shape)
+                )
         return Step(self.done - 1, node, np.array(g), outgoing)
 
     def until(self, name: str) -> Step:

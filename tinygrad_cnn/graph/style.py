@@ -80,7 +80,17 @@ def mix(colour: str, page: str, share: float) -> str:
 def _theme(page: str, ink: str, faint: str, line: str, share: float) -> Theme:
     gradient, alarm = ("#9b4d7e", "#b22a00") if share < 0.3 else ("#e39ac3", "#ff8a5c")
     low, high = (mix(blue, page, s) for blue, s in (("#56B4E9", 0.08), ("#0072B2", 0.62 if share < 0.3 else 0.8)))
-    return Theme(page, ink, faint, line, gradient, alarm, low, high, {name: mix(colour, page, share) for name, colour in _COLOURS.items()})
+    return Theme(
+        page,
+        ink,
+        faint,
+        line,
+        gradient,
+        alarm,
+        low,
+        high,
+        {name: mix(colour, page, share) for name, colour in _COLOURS.items()},
+    )
 
 
 THEMES = {

@@ -195,17 +195,17 @@ def _forward_hint(op: str, kind: str, inputs: Sequence[Any], arrays: Sequence[An
     if op in ("reciprocal", "rsqrt") and kind == "inf":
         return f"{op} of 0 is inf: add a small number first"
     if op in ("exp", "exp2", "expm1", "sinh", "cosh"):
-        return (
-            f"{op} overflows {x.dtype.name} there; in a softmax by hand subtract the maximum first, or use softmax"
-        )
+        return f"{op} overflows {x.dtype.name} there; in a softmax by hand subtract the maximum first, or use softmax"
     if op == "div" and (y == 0).any():
         return "A division by 0 (0/0 is NaN): add a small number to the divisor, or choose with where before dividing"
     if op == "pow":
         return "0 to a negative power is inf, a negative number to a fraction is NaN"
     if kind == "nan" and any(np.isinf(a).any() for a in arrays):
-        return {"mul": "0·inf is NaN", "matmul": "0·inf and inf - inf are NaN", "linear": "0·inf and inf - inf are NaN"}.get(
-            op, "inf - inf is NaN"
-        )
+        return {
+            "mul": "0·inf is NaN",
+            "matmul": "0·inf and inf - inf are NaN",
+            "linear": "0·inf and inf - inf are NaN",
+        }.get(op, "inf - inf is NaN")
     return "The result overflows its dtype" if kind == "inf" else None
 
 

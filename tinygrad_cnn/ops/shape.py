@@ -561,7 +561,7 @@ def flip(input: Array, dims: int | Sequence[int]) -> Any:
     axes = tuple([axis_of(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims)])
     if len(set(axes)) < len(axes):
         raise ValueError(f"dims is {dims}, expected no dimension twice")
-    return np.flip(input, axes).copy()
+    return np.flip(input, axes).copy() if input.ndim else input.copy()
 
 
 @flip.vjp("input")

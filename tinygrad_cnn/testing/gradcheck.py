@@ -44,7 +44,8 @@ class Worst:
 
     argument: its position; name: what the function calls it. index: the entry, or None for a whole direction.
     output: which output and where in it, None for a weighted sum of all. numeric: the slope found from the values,
-    known to lie in `interval` (wide at a kink); step: of the differences, in units of the argument. order: which derivative.
+    known to lie in `interval` (wide at a kink); step: of the differences, in units of the argument. order: which
+    derivative.
     """
 
     argument: int
@@ -102,12 +103,14 @@ def gradcheck(
 
     fn returns a Tensor or several. order: 2 also checks the gradient of the gradient, by `create_graph`. directions:
     how many random directions, for each input and for all together. full: every entry of the Jacobian instead (small
-    sizes). names: what the report calls the inputs. Use float64: the tolerances follow from the dtype, and float32 sees little. The package's random stream
-    is replayed at each call of fn, so dropout is deterministic here; afterwards it is where it was.
+    sizes). names: what the report calls the inputs. Use float64: the tolerances follow from the dtype, and float32
+    sees little. The package's random stream is replayed at each call of fn, so dropout is deterministic here;
+    afterwards the stream is where it was.
 
     The verdict is "ok"; "kink": valid, and the inputs lie on a kink or a tie, where the slopes to the two sides
     differ; "wrong"; "nondeterministic": two calls gave different bytes; "ill-conditioned": rounding, or a value that
-    is not finite, hides the slopes. TypeError: no float input, or fn returns no Tensor. ValueError: an input holds NaN or inf.
+    is not finite, hides the slopes. TypeError: no float input, or fn returns no Tensor. ValueError: an input holds
+    NaN or inf.
 
     >>> import tinygrad_cnn as tg
     >>> from tinygrad_cnn.testing import gradcheck
@@ -247,7 +250,7 @@ class _Point:
         return alone if len(alone) == 1 else [*alone, [i for [i] in alone]]
 
     def signs(self, space: list[int], count: int, rng: Any) -> list[Direction]:
-        """Directions of random signs, times the largest entry of the argument (or, `relative`, times each entry itself).
+        """Directions of random signs, times the largest entry of the argument (`relative`: times each entry itself).
 
         Any two entries (of the first 2**count) have different signs in one of the directions at least: a tie shows.
         """
@@ -286,7 +289,8 @@ class _Point:
             values = np.where(self.live & np.isfinite(values), values, base)
             noise = np.minimum(noise, 2 * np.linalg.norm(_RESIDUAL @ values, axis=0))
             level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
-        self.noise, self.level = np.maximum(4 * self.eps * np.abs(base), noise), level
+        self.noise = np.maximum(self.noise, np.maximum(4 * self.eps * np.abs(base), noise))
+        self.level = level
 
 
 def _tensors(result: Any) -> list[Tensor]:

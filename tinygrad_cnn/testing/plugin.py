@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Write into a test's report which property of which op it was about; so it also comes back from xdist's workers."""
+    """Write into a test's report which property of which op it is about; so xdist's workers send it along."""
     report = yield
     check = getattr(item, "callspec", None) and item.callspec.params.get(KEY)  # type: ignore[attr-defined]
     if check is not None and report.when == "call":

@@ -94,7 +94,7 @@ _own_are_in = False
 
 
 def register_op(spec: OpSpec) -> OpSpec:
-    """Make an op known to `check_op`, `gradient_properties` and the coverage matrix; a second spec replaces the first."""
+    """Make an op known to `check_op`, `gradient_properties` and the matrix; a second spec replaces the first."""
     _registry[spec.name] = spec
     _files[spec.name] = sys._getframe(1).f_code.co_filename
     return spec

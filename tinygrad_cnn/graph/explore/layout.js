@@ -355,7 +355,8 @@ function pathOf(link, x, y) {
   const y3 = y + b.top;
   const y4 = y + (b.kind === "box" ? b.y : b.top);
   const arrow = b.kind === "box" && !b.item.children;
-  const [from, to] = [Math.max(y2, link.first ? y1 + 8 : y1), Math.min(y3, arrow ? y4 - 10 : y4)]; // heads stand upright
+  const to = Math.min(y3, arrow ? y4 - 10 : y4); // so that heads stand upright
+  const from = Math.min(to - 14, link.first ? Math.max(y2, y1 + 8) : y2 + 16); // below the shapes on the other links
   const middle = (from + to) / 2;
   const curve = x1 === x2 ? `V${y4}` : `V${from}C${x1} ${middle} ${x2} ${middle} ${x2} ${to}V${y4}`;
   return {

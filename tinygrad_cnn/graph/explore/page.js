@@ -873,8 +873,10 @@ function buildTrack() {
       $("bars").append(bar);
     }
   }
-  $("bars").setAttribute("viewBox", `0 0 ${Math.max(1, n)} 100`);
-  const at = (i) => `${(100 * i) / Math.max(1, n)}%`;
+  const whole = n + 0.5; // half a bar more than the slider, which ends in the middle of the last bar
+  $("bars").setAttribute("viewBox", `0 0 ${whole} 100`);
+  $("slider").style.width = n ? `calc((100% - 16px) * ${n / whole} + 16px)` : "100%";
+  const at = (i) => `${(100 * i) / whole}%`;
   $("phase-overview").style.left = "0";
   $("phase-overview").hidden = n > 60;
   $("phase-forward").style.left = `max(60px, ${at(1)})`;

@@ -1,4 +1,4 @@
-"""The page: one training step's data as JSON inside HTML, with styles and scripts, in one file that needs no network."""
+"""The page: one training step's data as JSON inside HTML, with styles and scripts, in one file for offline use."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def page(step: Step) -> str:
     folder = files(__package__)
     data = json.dumps(_data(step), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts = {
-        "title": html.escape(f"{printable(step.graph.title)} – graph explorer"),
+        "title": html.escape(f"{printable(step.graph.title)}: graph explorer"),
         "css": _variables() + folder.joinpath("page.css").read_text("utf-8"),
         "data": data.replace("<", "\\u003c"),  # so that no word of the user's can end the block
         "layout": folder.joinpath("layout.js").read_text("utf-8"),
@@ -172,7 +172,7 @@ def _node(
         "where": node.where,
         "line": "" if call is None else _line(call.code.co_filename, node.where),
         "error": printable(node.error),
-        "params": [[name, printable(str(value))] for name, value in node.params.items()],
+        "params": [[name, printable(text)] for name, x in node.params.items() if not (text := str(x)).startswith("<")],
         "constants": {name: printable(text) for name, text in node.constants.items()},
         **_parameters(graph, [node]),
         "sources": [{"node": e.source, "argument": e.argument} for e in graph.into(node) if e.source in shown],

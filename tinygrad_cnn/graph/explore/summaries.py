@@ -94,7 +94,7 @@ def _montage(planes: Array, what: str) -> dict[str, Any]:
     image.putpalette(_palette())
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
-    alt = f"{count} of {len(planes)} {what}, {planes.shape[1]}×{planes.shape[2]}; blue up to {most:.3g}, white 0"
+    alt = f"{count} of {len(planes)} {what}, {planes.shape[1]} by {planes.shape[2]}; blue up to {most:.3g}, white 0"
     if shown.min() < 0:
         alt += f", orange down to {-most:.3g}"
     source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -35,7 +35,7 @@ class Step:
 
 
 def take_step(graph: Graph, inputs: Any, target: Any, loss: Callable[..., Any] | None) -> Step:
-    """Run what `graph` was captured from, forward and, from a loss, backward. `Graph.explore` explains the arguments."""
+    """Run what `graph` was captured from, forward and, from a loss, backward; see `Graph.explore`."""
     measured = graph
     asked = inputs is not None or target is not None or loss is not None
     origin = graph.origin

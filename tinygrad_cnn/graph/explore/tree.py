@@ -62,7 +62,7 @@ def groups_of(graph: Graph) -> tuple[Group, dict[int, str]]:
 def _fill(
     group: Group, graph: Graph, ops: list[GraphNode], module: str, calls: Counter[str], titles: dict[int, str]
 ) -> None:
-    """Put the ops, which ran inside `module`, into `group`: those of submodules and composites in groups of their own."""
+    """Put the ops, which ran inside `module`, into `group`; those of submodules and composites in their own groups."""
     for (child, _), run in groupby(ops, key=lambda node: _call_below(graph, node, module)):
         members = list(run)
         if child:

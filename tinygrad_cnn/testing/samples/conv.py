@@ -140,7 +140,7 @@ def by_columns(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any,
 _WRONG = {
     1: [ErrorCase(Sample((np.ones((1, 3, 8)), np.ones((2, 1, 3)))), ValueError, "conv1d: x has 3 channels")],
     2: [
-        ErrorCase(Sample((np.ones((8, 3, 28, 28)), np.ones((6, 1, 3, 3)))), ValueError, "conv2d: x has 3 channels .*expects 1"),
+        ErrorCase(Sample((np.ones((8, 3, 28, 28)), np.ones((6, 1, 3, 3)))), ValueError, "conv2d: x has 3 channels"),
         ErrorCase(Sample((np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)))), ValueError, "conv2d: kernel .* does not fit"),
     ],
     3: [],

@@ -12,8 +12,8 @@ from tinygrad_cnn.testing.sample import Array, Sample
 from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
 
 EQUATIONS = (
-    "ij,jk->ik", "bij,bjk->bik", "ij->ji", "ii->i", "ii->", "ij->", "ij->j", "i,j->ij", "i,i->", "ij,ij->ij", "bij,kj->bik",
-    "ij,j,i->", "iji->j", "ij,kj,k->i",
+    "ij,jk->ik", "bij,bjk->bik", "ij->ji", "ii->i", "ii->", "ij->", "ij->j", "i,j->ij", "i,i->", "ij,ij->ij",
+    "bij,kj->bik", "ij,j,i->", "iji->j", "ij,kj,k->i",
 )  # fmt: skip
 
 
