@@ -196,8 +196,8 @@ def test_lenet_as_torchinfo_and_as_by_hand() -> None:
 
 def test_the_summary_of_a_deeper_model() -> None:
     layers = nn.Sequential(
-        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3, stride=2), nn.Flatten(),
-        nn.Linear(4 * 13 * 13, 5),
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3, stride=2),
+        nn.Flatten(), nn.Linear(4 * 13 * 13, 5),
     )  # fmt: skip
     text = graph.capture(nn.Sequential(layers, nn.Identity()), tg.randn(2, 3, 8, 8)).summary()
     assert "Total mult-adds: 121,050" in text  # what torchinfo 1.8 prints
@@ -250,7 +250,7 @@ def test_the_peak_of_a_step() -> None:
     ],
 )
 def test_receptive_fields_by_counting(layers: list[nn.Module]) -> None:
-    model = nn.Sequential(*(AllOnes(layer) for layer in layers))
+    model = nn.Sequential(*(all_ones(layer) for layer in layers))
     x = tg.ones(1, 1, 61, 61, requires_grad=True)
     g = graph.capture(model, x)
     out = model(x)
@@ -265,7 +265,7 @@ def test_receptive_fields_by_counting(layers: list[nn.Module]) -> None:
         assert g.receptive_fields()[g.ops[-1].id] == extent
 
 
-def AllOnes(layer: nn.Module) -> nn.Module:
+def all_ones(layer: nn.Module) -> nn.Module:
     for parameter in layer.parameters():
         parameter.data.fill_(1.0)
     return layer

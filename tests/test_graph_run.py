@@ -58,7 +58,7 @@ def test_a_detached_tensor_keeps_its_place_and_ops_that_lead_nowhere_are_left_ou
     assert [node.name for node in g.ops] == ["sin", "add"]
     (into, _) = g.into(first(g, "add"))
     assert g[into.source].name == "sin"
-    assert dict((name, flag) for name, _, flag in first(g, "add").operands) == {"input": False, "other": True}
+    assert {name: flag for name, _, flag in first(g, "add").operands} == {"input": False, "other": True}
 
 
 def test_a_run_that_fails_is_drawn_up_to_the_op_that_failed() -> None:
@@ -166,7 +166,7 @@ def test_runs_on_other_inputs_and_calls_of_one_module() -> None:
     assert g.run(tg.ones(5, 2), tg.zeros(5, 2))["add"].out.shape == (5, 2)
     with pytest.raises(ValueError, match="1 inputs are given, the graph was captured with 2"):
         g.run(tg.ones(5, 2))
-    with pytest.raises(RuntimeError, match="was not made by graph.capture"):
+    with pytest.raises(RuntimeError, match="was not made by"):
         graph.of(tg.ones(2, requires_grad=True) * 2).run()
     with pytest.raises(RuntimeError, match="the output has shape"):
         g.run().backward()
@@ -355,7 +355,7 @@ def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     for words in ("+ added", "- removed", "~ changed"):
         assert words in dot
     found.save(tmp_path / "diff.svg")
-    with pytest.raises(ValueError, match="the overlay 'diff' is of graph.diff"):
+    with pytest.raises(ValueError, match="the overlay 'diff' is of"):
         a.save(tmp_path / "x.svg", overlay="diff")
 
 
@@ -369,5 +369,5 @@ def test_a_saved_graph_can_be_loaded(tmp_path: Path) -> None:
     assert again.to_dot() == g.to_dot()
     for text in ("{", "[]", '{"nodes": [1]}', '{"nodes": [{"id": 0}], "edges": [], "modules": {}, "title": ""}'):
         (tmp_path / "bad.json").write_text(text)
-        with pytest.raises(ValueError, match="bad.json holds no graph"):
+        with pytest.raises(ValueError, match=r"bad\.json holds no graph"):
             Graph.load(tmp_path / "bad.json")

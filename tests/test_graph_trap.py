@@ -12,7 +12,7 @@ import pytest
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import graph, nn
-from tinygrad_cnn.graph import Trapped
+from tinygrad_cnn.graph import NonFiniteError
 from tinygrad_cnn.modes import state
 
 
@@ -20,8 +20,8 @@ def leaf(*values: float) -> tg.Tensor:
     return tg.tensor(list(values), requires_grad=True)
 
 
-def caught(function: Callable[[], Any], *kinds: str) -> Trapped:
-    with np.errstate(all="ignore"), pytest.raises(Trapped) as found, tg.trap(*kinds):
+def caught(function: Callable[[], Any], *kinds: str) -> NonFiniteError:
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError) as found, tg.trap(*kinds):
         function()
     return found.value
 

@@ -835,7 +835,8 @@ def broadcast_to(input: Array, shape: tuple[int, ...]) -> Any:
 @op
 def cast(input: Array, dtype: Any) -> Any:
     """The input's values in another dtype; the drive casts the gradient back."""
-    return input.astype(dtype)
+    with np.errstate(all="ignore"):  # NaN and inf have no integer, and no warning, as in PyTorch
+        return input.astype(dtype)
 
 
 @sum_to.vjp("input")

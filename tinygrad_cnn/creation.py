@@ -208,7 +208,8 @@ def linspace(
     check_device("linspace", device)
     if steps < 0:
         raise ValueError(f"linspace: steps is {steps}, expected 0 or more")
-    numbers = np.linspace(*_ends(dtype, start, end), steps)
+    start, end = _ends(dtype, start, end)
+    numbers = np.linspace(start, end, steps)
     return _finish(numbers.astype(dtype_of(dtype)), requires_grad)
 
 
@@ -224,7 +225,8 @@ def logspace(
 ) -> Tensor:
     """`steps` numbers at equal ratios, from base**start to base**end."""
     check_device("logspace", device)
-    numbers = np.logspace(*_ends(dtype, start, end), steps, base=base)
+    start, end = _ends(dtype, start, end)
+    numbers = np.logspace(start, end, steps, base=base)
     return _finish(numbers.astype(dtype_of(dtype)), requires_grad)
 
 

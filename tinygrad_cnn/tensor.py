@@ -429,9 +429,9 @@ class Tensor(Variable):
     # ---- gradients ----
 
     def backward_steps(self, gradient: Tensor | None = None, *, model: Any = None) -> BackwardSteps:
-        """Backward in single steps: iterate over what it returns, or go on `until` a module. See `graph.backward_steps`.
+        """Backward in single steps: iterate over what it returns, or go on `until` a module.
 
-        model: gives the picture of the steps its names.
+        See `graph.backward_steps`. model: gives the picture of the steps its names.
         """
         from tinygrad_cnn.graph.step import backward_steps
 

@@ -184,6 +184,7 @@ def test_a_click_opens_the_details(look: Look, screenshots: Path) -> None:
     pictures = panel.find_elements(By.CSS_SELECTOR, "img")
     assert [int(p.get_property("naturalWidth")) for p in pictures] == [8 * 11 - 1, 8 * 11 - 1, 8 * 6 - 1]
     assert all(" by " in str(p.get_attribute("alt")) for p in pictures)
+    assert min(value.rect["width"] for value in panel.find_elements(By.CSS_SELECTOR, "dd")) > 100
     out = model[:4](images).array
     assert number_after(text, "std") == pytest.approx(out.std(), rel=1e-2)
     driver.save_screenshot(str(screenshots / "details.png"))

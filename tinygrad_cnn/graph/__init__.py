@@ -15,9 +15,9 @@ from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode, ModuleInf
 from tinygrad_cnn.graph.lint import Finding, Reason
 from tinygrad_cnn.graph.run import Moment, Run
 from tinygrad_cnn.graph.step import BackwardSteps, Step, backward_steps
-from tinygrad_cnn.graph.trap import Trapped, trap
+from tinygrad_cnn.graph.trap import NonFiniteError, trap
 
 __all__ = [
     "BackwardSteps", "Change", "Cost", "Edge", "Finding", "Gradient", "Graph", "GraphDiff", "GraphNode", "ModuleInfo",
-    "Moment", "Reason", "Run", "Step", "Totals", "Trapped", "backward_steps", "capture", "diff", "of", "trap",
+    "Moment", "Reason", "Run", "Step", "Totals", "NonFiniteError", "backward_steps", "capture", "diff", "of", "trap",
 ]  # fmt: skip

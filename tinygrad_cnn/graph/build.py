@@ -233,9 +233,8 @@ class _Builder:
                 source = self.owners.get(id(source), source)
             elif isinstance(source, Variable) and not source.tracked:
                 source = self.owners.get(id(source.array), source)
-            if isinstance(source, (Call, Variable)) and (
-                type(source) is Call or source.tracked or id(source) in self.names
-            ):
+            leaf = isinstance(source, Variable) and (source.tracked or id(source) in self.names)
+            if leaf or isinstance(source, Call):
                 sources.append((self._source(source, argument, call.path), argument))
             elif source is not None:
                 constants[argument] = _in_words(source)

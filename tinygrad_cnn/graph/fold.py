@@ -1,4 +1,4 @@
-"""Folding: several nodes drawn as one. By layers and functions of ops, by repetition, by depth, by class or predicate."""
+"""Folding: several nodes drawn as one, by layers and functions of ops, repetition, depth, class or predicate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
+from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.style import family_of_function
 
 __all__ = ["MANY", "fold", "fold_as_said", "fold_depth", "fold_layers", "fold_modules", "fold_repeats"]
@@ -41,7 +41,7 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
         members[new] = tuple(i for member in group for i in graph.members.get(member.id, (member.id,)))
         nodes.append(_renumbered(_joined(group), new))
     edges: dict[tuple[int, int, str], Edge] = {}
-    gradients = {}
+    gradients: dict[tuple[int, int, str], Gradient] = {}
     for edge in graph.edges:
         source, target = place[edge.source], place[edge.target]
         loops = source > target and nodes[source].kind == "op" and drop_loops
@@ -140,7 +140,7 @@ def _prefixes(path: str) -> Iterable[str]:
 
 
 def _fold_paths(graph: Graph, chosen: Callable[[str], str | None]) -> Graph:
-    """Fold each call of the modules that `chosen` gives for paths; a module's call ends when its first op comes again."""
+    """Fold each call of the modules that `chosen` gives for paths; a new call begins with the module's first op."""
     keys: dict[int, tuple[str, int]] = {}
     firsts: dict[str, Any] = {}
     calls: dict[str, int] = {}

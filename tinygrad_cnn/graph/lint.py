@@ -135,7 +135,8 @@ def _raw_input(graph: Graph) -> Iterator[Finding]:
 
 
 _RULES: tuple[Callable[[Graph], Iterator[Finding]], ...] = (
-    _softmax_before_loss, _relu_on_logits, _broadcasting_loss, _unreached, _bias_before_norm, _old_gradients, _raw_input,
+    _softmax_before_loss, _relu_on_logits, _broadcasting_loss, _unreached, _bias_before_norm, _old_gradients,
+    _raw_input,
 )  # fmt: skip
 
 
@@ -225,7 +226,7 @@ def _broken(
     if node.kind == "output" or (node.kind == "op" and node.tracked):
         place = "the result" if node.kind == "output" else at
         return Reason("detached", f"{name}: its way ends before {place}: a detach() cut it", trail, node)
-    if not np.dtype(node.dtype).kind == "f":
+    if np.dtype(node.dtype).kind != "f":
         kind, why = "integers", f"gives {node.dtype}, which carry no gradient"
     elif node.name in ("argmax", "argmin", "sign", "round"):
         kind, why = "no rule", "has no gradient"

@@ -49,7 +49,8 @@ def _worst(values: list[str]) -> str:
 # The worst first.
 _VERDICTS = [
     "NaN first", "inf first", "NaN gradient first", "inf gradient first", "NaN", "inf", "NaN gradient", "inf gradient",
-    "removed", "added", "changed", "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok", "finite", "same",
+    "removed", "added", "changed", "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok",
+    "finite", "same",
 ]  # fmt: skip
 
 OVERLAYS: dict[str, _Kind] = {
@@ -108,7 +109,7 @@ def measure(run: Run, name: str) -> dict[int, Value]:
         return {n.id: norm(run.gradients[n.id]) for n in ops if run.gradients and n.id in run.gradients}
     if name == "gradcheck":
         return {n.id: _verdict(run, n) for n in ops if n.tracked}
-    values = {}
+    values: dict[int, Value] = {}
     for node in ops:
         value = _STATISTICS[name](run, node)
         if value is not None:
@@ -152,8 +153,9 @@ def _ties(run: Run, node: GraphNode) -> float | None:
     inputs = [np.asarray(getattr(x, "array", 0 if x is None else x)) for x in call.inputs]
     if node.name in ("relu", "abs", "leaky_relu", "hardtanh", "clamp") and inputs[0].size:
         x = inputs[0]
-        edges = [node.params.get("min_val", 0), node.params.get("max_val", 0)] if node.name == "hardtanh" else [0]
-        edges = inputs[1:] if node.name == "clamp" else edges
+        edges: list[Any] = inputs[1:] if node.name == "clamp" else [0]
+        if node.name == "hardtanh":
+            edges = [node.params["min_val"], node.params["max_val"]]
         return float(np.mean(np.any([x == edge for edge in edges], axis=0))) if len(edges) else None
     if node.name in ("maximum", "minimum"):
         return float(np.mean(inputs[0] == inputs[1]))
@@ -171,12 +173,9 @@ def _ties(run: Run, node: GraphNode) -> float | None:
 def _pool_ties(x: Any, out: Any, node: GraphNode) -> float:
     """The share of windows whose maximum is there more than once."""
     n = out.ndim - 2
-    size, stride, padding, dilation = (
-        _each(node.params.get(name, default), n)
-        for name, default in (("kernel_size", 1), ("stride", None), ("padding", 0), ("dilation", 1))
-    )
-    stride = stride or size
-    assert size and padding and dilation
+    size, padding = _each(node.params["kernel_size"], n), _each(node.params["padding"], n)
+    dilation = _each(node.params.get("dilation", 1), n)
+    stride = _each(node.params.get("stride") or size, n)
     reach = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
     ends = [
         max((o - 1) * s + r - p - length, 0)
@@ -191,9 +190,7 @@ def _pool_ties(x: Any, out: Any, node: GraphNode) -> float:
     return float(np.mean(count > 1))
 
 
-def _each(value: Any, n: int) -> tuple[int, ...] | None:
-    if value is None or value == ():
-        return None
+def _each(value: Any, n: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, tuple) else (int(value),) * n
 
 

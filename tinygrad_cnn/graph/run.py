@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_cnn import autograd
 from tinygrad_cnn.autograd import Variable, sum_to
 from tinygrad_cnn.graph.build import Captured, run_once
-from tinygrad_cnn.graph.graph import Graph, GraphNode, Gradient
+from tinygrad_cnn.graph.graph import Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.record import Call
 from tinygrad_cnn.modes import Observer, watched_by
 from tinygrad_cnn.tensor import Tensor

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Node, Variable, sum_to, wrap
+from tinygrad_cnn.autograd import Node, sum_to, wrap
 from tinygrad_cnn.graph.build import of
 from tinygrad_cnn.graph.graph import Graph
 from tinygrad_cnn.modes import Observer, no_grad, watched_by
@@ -49,10 +49,8 @@ class Step:
 
     def __repr__(self) -> str:
         out = ", ".join(f"{name} {g.shape} norm {_norm(g):.3g}" for name, g in self.outgoing.items())
-        return (
-            f"<step {self.number}: {self.op} at {self.where}; in {self.incoming.shape} norm {_norm(self.incoming):.3g}; "
-            f"out {out}>"
-        )
+        come = f"{self.incoming.shape} norm {_norm(self.incoming):.3g}"
+        return f"<step {self.number}: {self.op} at {self.where}; in {come}; out {out}>"
 
 
 class BackwardSteps(Iterator[Step]):

@@ -62,7 +62,7 @@ def _module_rows(graph: Graph) -> list[tuple[tuple[str, ...], int]]:
         while path:
             below.setdefault(path, []).append(node)
             path = path.rpartition(".")[0]
-    rows = []
+    rows: list[tuple[tuple[str, ...], int]] = []
     numbers: dict[int, int] = {}
     children = {path.rpartition(".")[0] for path in graph.modules if path}
     for path, info in graph.modules.items():

@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd import Node, Variable
 from tinygrad_cnn.modes import Observer, state, watched_by
 from tinygrad_cnn.source import describe, user_line
 
-__all__ = ["Trapped", "non_finite", "trap"]
+__all__ = ["NonFiniteError", "non_finite", "trap"]
 
 _KINDS = ("nan", "inf")
 # Ops that choose between branches: the one not taken still gets a gradient, of 0.
@@ -20,7 +20,7 @@ _CHOICES = {"where", "masked_fill", "maximum", "minimum", "clamp", "amax", "amin
 _LOGS = {"log", "log2", "log10", "log1p"}
 
 
-class Trapped(FloatingPointError):
+class NonFiniteError(FloatingPointError):
     """What a `trap` raises. kind: "nan" or "inf". op: the op's name. path: the module inside which it ran.
 
     where: the user's line and the module. backward: whether a gradient is at fault. argument: in backward the argument
@@ -40,7 +40,7 @@ class Trapped(FloatingPointError):
 
 
 class trap(ContextDecorator):  # noqa: N801 - it stands where no_grad stands
-    """In the block, the first op that makes a NaN or an inf raises `Trapped`, in forward and in backward.
+    """In the block, the first op that makes a NaN or an inf raises `NonFiniteError`, in forward and in backward.
 
     kinds: "nan", "inf", or both (the default). The message names the op, the user's line, the module, and what came
     in; well-known recipes for a NaN (the square root at 0, 0·inf, a branch not taken) get a hint.
@@ -50,7 +50,7 @@ class trap(ContextDecorator):  # noqa: N801 - it stands where no_grad stands
     >>> try:
     ...     with tg.trap("nan"):
     ...         tg.log(tg.tensor([1.0, -1.0]))
-    ... except tg.graph.Trapped as error:
+    ... except tg.graph.NonFiniteError as error:
     ...     print(str(error).partition(" — ")[0])
     log made NaN (1 of 2 values, the first at [1])
     """
@@ -95,7 +95,7 @@ class _Watch(Observer):
         hint = None if bad else _forward_hint(op.name, kind, inputs, arrays)
         where = describe(*user_line(), state.path)
         facts = "; ".join(_facts(name, x) for name, x in zip(names, arrays, strict=True))
-        raise Trapped(
+        raise NonFiniteError(
             f"{op.name} {verb} {_place(out.array, kind)} — at {where}; {facts}{_sentence(hint)}",
             kind=kind, op=op.name, path=state.path, where=where, backward=False, argument=bad,
         )  # fmt: skip
@@ -120,7 +120,7 @@ class _Watch(Observer):
             _facts(key, x) for key, x in sorted(node.saved.items()) if isinstance(x, np.ndarray) and x.dtype.kind == "f"
         )
         facts = _facts("incoming gradient", g) + (f"; {known}" if known else "")
-        raise Trapped(
+        raise NonFiniteError(
             f"the gradient of {op} {verb} {_word(kind)} for {name} {_place(gradient, kind)} — at {where}; "
             f"{facts}{_sentence(hint)}",
             kind=kind, op=op, path=node.path, where=where, backward=True, argument=name,

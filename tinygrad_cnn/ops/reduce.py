@@ -320,6 +320,8 @@ def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Any:
 
 @cumsum.vjp("input")
 def cumsum_grad(g: Array, dim: int) -> Array:
+    if not g.ndim:
+        return g
     return flip(cumsum(flip(g, (dim,)), dim), (dim,))
 
 

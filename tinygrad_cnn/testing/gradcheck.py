@@ -177,7 +177,8 @@ class _Point:
                 raise ValueError(f"gradcheck: {names[i]} holds {x[index]} at {index}, expected finite numbers")
         self.leaves, self.outputs = self.run(self.arrays)
         self.base = _flat(self.outputs)
-        dtypes = [x.dtype for x in (*self.arrays, *self.outputs)]
+        everything: list[Any] = [*self.arrays, *self.outputs]
+        dtypes = [x.dtype for x in everything]
         self.eps = max(float(np.finfo(d).eps) for d in dtypes)
         # From 1e-3 to 1e-6 in float64, from 0.05 to 0.002 in float32, in units of an argument's largest entry.
         self.steps = self.eps ** np.linspace(0.19166, 0.38332, 4)
@@ -190,10 +191,9 @@ class _Point:
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """Call the function on copies of these arrays: the leaves, and the float results."""
         values = list(self.inputs)
-        leaves = []
-        for i, x in zip(self.places, arrays, strict=True):
-            values[i] = Tensor(x.copy()).requires_grad_()
-            leaves.append(values[i])
+        leaves = [Tensor(x.copy()).requires_grad_() for x in arrays]
+        for i, leaf in zip(self.places, leaves, strict=True):
+            values[i] = leaf
         for i, x in enumerate(values):
             if isinstance(x, np.ndarray):
                 values[i] = Tensor(x)

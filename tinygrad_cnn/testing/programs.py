@@ -113,9 +113,8 @@ def _steps(draw: DrawFn, known: list[tuple[int, int]]) -> tuple[Step, tuple[int,
         return Step("transpose", (first,), {"dim0": 0, "dim1": 1}), (b, a)
     if kind == "unary":
         name = draw(st.sampled_from(UNARY))
-        params: dict[str, Any] = {"softmax": {"dim": dim}, "cumsum": {"dim": dim}, "flip": {"dims": (dim,)}}.get(
-            name, {}
-        )
+        own: dict[str, dict[str, Any]] = {"softmax": {"dim": dim}, "cumsum": {"dim": dim}, "flip": {"dims": (dim,)}}
+        params = own.get(name, {})
         return Step(name, (first,), {"min": -0.7, "max": 0.9} if name == "clamp" else params), (a, b)
     second = draw(st.sampled_from(fits))
     return Step(draw(st.sampled_from(BINARY)), (first, second), {}), (a, b)

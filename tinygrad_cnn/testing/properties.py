@@ -201,7 +201,7 @@ def adjoint(case: Case) -> None:
     keys = [key for key in case.keys if case.spec.argument(key) in case.spec.linear_in]
     for key in keys:
         x = case.sample.floats[key]
-        v = case.rng.standard_normal(x.shape).astype(x.dtype)
+        v = np.asarray(case.rng.standard_normal(x.shape), x.dtype)
         moved = [y.array for y in case.run(case.sample.replace({key: v}))[1]]
         still = [y.array for y in case.run(case.sample.replace({key: np.zeros_like(x)}))[1]]
         gs = case.cotangents(moved)
@@ -226,7 +226,7 @@ def layout(case: Case) -> None:
     leaves, again = case.run(moved)
     for a, b in zip(again, outputs, strict=True):
         case.close("the value", a.array, b.array)
-    for name in case.rng.permutation(LAYOUTS[1:-1])[:2]:
+    for name in ("F", "reversed", "strided"):
         case.all_close(f"g in {name} layout", _pull(leaves, again, [lay_out(g, name) for g in gs]), expected)
     constant = [np.broadcast_to(np.asarray(0.75, y.dtype), y.shape) for y in outputs]
     expected = _pull(leaves, again, [g.copy() for g in constant])

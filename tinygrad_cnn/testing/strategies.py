@@ -9,7 +9,6 @@ and never make an array that is not contiguous.
 from __future__ import annotations
 
 import math
-
 from typing import Any, Literal, TypeAlias
 
 import numpy as np

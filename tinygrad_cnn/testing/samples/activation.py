@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn.ops import activation as act
@@ -55,7 +56,7 @@ register_op(
 
 
 @st.composite
-def _along(draw: ts.DrawFn, values: ts.Values = "normal") -> Sample:
+def _along(draw: DrawFn, values: ts.Values = "normal") -> Sample:
     shape = draw(ts.shapes(1, 3))
     return Sample(
         (draw(ts.arrays(shape, values=values)),), {"dim": draw(ts.axes(len(shape), several=False, none=False))}
@@ -63,7 +64,7 @@ def _along(draw: ts.DrawFn, values: ts.Values = "normal") -> Sample:
 
 
 @st.composite
-def _gated(draw: ts.DrawFn) -> Sample:
+def _gated(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(1, 3))
     axis = draw(st.integers(0, len(shape) - 1))
     doubled = tuple(2 * n if i == axis else n for i, n in enumerate(shape))
@@ -71,7 +72,7 @@ def _gated(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def _channels(draw: ts.DrawFn) -> Sample:
+def _channels(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(2, 4))
     return Sample((draw(ts.arrays(shape)), draw(ts.arrays((shape[1],)))))
 

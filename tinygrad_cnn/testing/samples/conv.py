@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from tinygrad_cnn import kernels, ops
 from tinygrad_cnn.ops import conv, pool
@@ -15,12 +16,14 @@ from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.sample import Array, Sample
 from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
 
+EVERY: Any = slice(None)
+
 # ---- slow twins --------------------------------------------------------------------------------------------
 
 
 def taps(
     size: ts.Shape, kernel: ts.Shape, stride: ts.Shape, padding: ts.Shape, dilation: ts.Shape, out: ts.Shape
-) -> Iterator[tuple[ts.Shape, ts.Shape, ts.Shape]]:
+) -> Iterator[tuple[Any, Any, Any]]:
     """Each output position, kernel tap and the input position where they meet, as far as it lies in the input."""
     for o in np.ndindex(*out):
         for k in np.ndindex(*kernel):
@@ -33,7 +36,8 @@ def convolve(x: Array, w: Array, b: Any, stride: Any, padding: Any, dilation: An
     """A convolution in loops over output positions and taps."""
     n = w.ndim - 2
     if x.ndim == n + 1:
-        return convolve(x[None], w, b, stride, padding, dilation, groups)[0]
+        one: Array = convolve(x[None], w, b, stride, padding, dilation, groups)[0]
+        return one
     kernel, size = w.shape[2:], x.shape[2:]
     total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
     before = tuple(t // 2 for t in total) if isinstance(padding, str) else tuple(padding)
@@ -46,8 +50,9 @@ def convolve(x: Array, w: Array, b: Any, stride: Any, padding: Any, dilation: An
     per, each = len(w) // groups, w.shape[1]
     for o, k, at in taps(size, kernel, stride, before, dilation, out):
         for g in range(groups):
-            inputs, outputs = slice(g * each, (g + 1) * each), slice(g * per, (g + 1) * per)
-            y[(slice(None), outputs, *o)] += x[(slice(None), inputs, *at)] @ w[(outputs, slice(None), *k)].T
+            inputs: Any = slice(g * each, (g + 1) * each)
+            outputs: Any = slice(g * per, (g + 1) * per)
+            y[(EVERY, outputs, *o)] += x[(EVERY, inputs, *at)] @ w[(outputs, EVERY, *k)].T
     return y if b is None else y + b.reshape(-1, *[1] * n)
 
 
@@ -65,8 +70,9 @@ def transposed(
     per, each = len(w) // groups, w.shape[1]
     for o, k, at in taps(size, kernel, stride, padding, dilation, x.shape[2:]):
         for g in range(groups):
-            inputs, outputs = slice(g * per, (g + 1) * per), slice(g * each, (g + 1) * each)
-            y[(slice(None), outputs, *at)] += x[(slice(None), inputs, *o)] @ w[(inputs, slice(None), *k)]
+            inputs: Any = slice(g * per, (g + 1) * per)
+            outputs: Any = slice(g * each, (g + 1) * each)
+            y[(EVERY, outputs, *at)] += x[(EVERY, inputs, *o)] @ w[(inputs, EVERY, *k)]
     return y if b is None else y + b.reshape(-1, *[1] * n)
 
 
@@ -84,12 +90,12 @@ def pooled(reduce: Callable[..., Any]) -> Callable[..., Array]:
     ) -> Array:
         dilation = dilation or (1,) * len(kernel_size)
         out = kernels.pool_output_size(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-        found: dict[ts.Shape, list[Array]] = {}
+        found: dict[Any, list[Array]] = {}
         for o, _, at in taps(x.shape[2:], kernel_size, stride, padding, dilation, out):
-            found.setdefault(o, []).append(x[(..., *at)])
+            found.setdefault(o, []).append(x[(EVERY, EVERY, *at)])
         y = np.zeros((*x.shape[:2], *out))
         for o, elements in found.items():
-            y[(..., *o)] = reduce(np.stack(elements), o, x.shape[2:], kernel_size, stride, padding, **more)
+            y[(EVERY, EVERY, *o)] = reduce(np.stack(elements), o, x.shape[2:], kernel_size, stride, padding, **more)
         return y
 
     return reference
@@ -178,7 +184,7 @@ for _dims, _forward, _backward in (
 
 
 @st.composite
-def _adjoints(draw: ts.DrawFn, weight: bool) -> Sample:
+def _adjoints(draw: DrawFn, weight: bool) -> Sample:
     """What conv_input and conv_weight take: arrays in the place of a gradient, and the shape to go to."""
     sample = draw(ts.conv_args(draw(st.integers(1, 2))))
     x, w, _ = sample.args
@@ -195,14 +201,14 @@ register_op(OpSpec(conv.conv_weight, inputs=_adjoints(True), linear_in=("input",
 
 
 @st.composite
-def _averages(draw: ts.DrawFn, dims: int) -> Sample:
+def _averages(draw: DrawFn, dims: int) -> Sample:
     sample = draw(ts.pool_args(dims, "normal", dilated=False, batched=True))
     more = {"count_include_pad": draw(st.booleans()), "divisor_override": draw(st.sampled_from([None, 3]))}
     return Sample(sample.args, {**sample.kwargs, **more})
 
 
 @st.composite
-def _average_adjoints(draw: ts.DrawFn) -> Sample:
+def _average_adjoints(draw: DrawFn) -> Sample:
     dims = draw(st.integers(1, 2))
     sample = draw(_averages(dims))
     g = draw(ts.arrays(sample.call(pool._AVG_POOLS[dims - 1]).shape))
@@ -210,13 +216,13 @@ def _average_adjoints(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def _chosen(draw: ts.DrawFn, scatter: bool) -> Sample:
+def _chosen(draw: DrawFn, scatter: bool) -> Sample:
     dims = draw(st.integers(1, 2))
     sample = draw(ts.pool_args(dims, batched=True))
-    params = dict(sample.kwargs)
-    ceil = params.pop("ceil_mode")
+    params: Any = dict(sample.kwargs)
+    ceil: Any = params.pop("ceil_mode")
     x = sample.args[0]
-    y, offsets = kernels.max_pool(x, *params.values(), ceil)
+    y, offsets = kernels.max_pool(x, **params, ceil_mode=ceil)
     if scatter:
         return Sample((draw(ts.arrays(y.shape)), offsets), {"shape": x.shape, **params})
     return Sample((x, offsets), params)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn import autograd, ops
@@ -38,7 +39,7 @@ def pointwise(
 
 
 @st.composite
-def on(draw: ts.DrawFn, *corners: float) -> ts.Array:
+def on(draw: DrawFn, *corners: float) -> Any:
     """An array with many elements exactly on corners, and some off them."""
     shape = draw(ts.shapes(0, 2))
     chosen = np.asarray([*corners, corners[0] + 0.3])
@@ -57,7 +58,7 @@ def pairwise(
     """Register an op of two (or `count`) arrays that broadcast."""
 
     @st.composite
-    def pairs(draw: ts.DrawFn) -> Sample:
+    def pairs(draw: DrawFn) -> Sample:
         bounds = [first, *[second] * (count - 1)]
         found = draw(ts.broadcastable_shapes(count))
         return Sample(tuple(draw(ts.arrays(s, low=b[0], high=b[1])) for s, b in zip(found, bounds, strict=True)))
@@ -120,7 +121,7 @@ pointwise(ops.nan_to_num, np.nan_to_num)
 
 
 @st.composite
-def _casts(draw: ts.DrawFn) -> Sample:
+def _casts(draw: DrawFn) -> Sample:
     return Sample((draw(ts.arrays()),), {"dtype": np.float64})
 
 
@@ -145,18 +146,18 @@ for _compare, _reference in (
 ):  # fmt: skip
     register_op(OpSpec(_compare, inputs=ties(), reference=_reference))
 
-for _test, _reference in (
+for _test, _says in (
     (ops.isnan, np.isnan), (ops.isinf, np.isinf), (ops.isfinite, np.isfinite), (ops.logical_not, np.logical_not)
 ):  # fmt: skip
-    register_op(OpSpec(_test, inputs=ts.arrays(values="sparse"), reference=_reference))
+    register_op(OpSpec(_test, inputs=ts.arrays(values="sparse"), reference=_says))
 
-for _bits, _reference in (
+for _bits, _bitwise in (
     (elementwise.bitwise_and, np.bitwise_and),
     (elementwise.bitwise_or, np.bitwise_or),
     (elementwise.bitwise_xor, np.bitwise_xor),
 ):
     _integers = ts.broadcastable_shapes(2).map(lambda two: Sample(tuple(np.full(s, 5 + len(s)) for s in two)))
-    register_op(OpSpec(_bits, inputs=_integers, reference=_reference))
+    register_op(OpSpec(_bits, inputs=_integers, reference=_bitwise))
 register_op(OpSpec(elementwise.bitwise_not, inputs=ts.shapes().map(lambda s: np.full(s, 6)), reference=np.bitwise_not))
 
 
@@ -164,20 +165,20 @@ register_op(OpSpec(elementwise.bitwise_not, inputs=ts.shapes().map(lambda s: np.
 
 
 @st.composite
-def _choices(draw: ts.DrawFn, count: int, values: ts.Values = "normal") -> tuple[Any, ...]:
+def _choices(draw: DrawFn, count: int, values: ts.Values = "normal") -> tuple[Any, ...]:
     condition, *others = draw(ts.broadcastable_shapes(count))
     mask = np.random.default_rng(draw(ts.seeds())).random(condition) < 0.5
     return (mask, *(draw(ts.arrays(shape, values=values)) for shape in others))
 
 
 @st.composite
-def _masked(draw: ts.DrawFn) -> Sample:
+def _masked(draw: DrawFn) -> Sample:
     mask, x = draw(_choices(2))
     return Sample((x, mask, draw(ts.arrays(()))))
 
 
 @st.composite
-def _bounded(draw: ts.DrawFn, values: ts.Values) -> Sample:
+def _bounded(draw: DrawFn, values: ts.Values) -> Sample:
     x, low, high = draw(ts.broadcastable_shapes(3))
     kind = draw(st.sampled_from(["both", "min", "max", "numbers"]))
     bounds: dict[str, Any] = {"min": draw(ts.arrays(low, values=values))}

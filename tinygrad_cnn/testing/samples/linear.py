@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from tinygrad_cnn import ops
 from tinygrad_cnn.ops.linear import einsum_op
@@ -18,7 +21,7 @@ EQUATIONS = (
 
 
 @st.composite
-def _einsums(draw: ts.DrawFn) -> Sample:
+def _einsums(draw: DrawFn) -> Sample:
     equation = draw(st.sampled_from(EQUATIONS))
     sides = {letter: draw(st.integers(1, 3)) for letter in sorted(set(equation) - set(",->"))}
     terms = equation.split("->")[0].split(",")
@@ -27,14 +30,14 @@ def _einsums(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def _affine(draw: ts.DrawFn) -> Sample:
+def _affine(draw: DrawFn) -> Sample:
     batch, inputs, outputs = draw(ts.shapes(0, 2)), draw(st.integers(1, 4)), draw(st.integers(1, 4))
     bias = draw(ts.arrays((outputs,))) if draw(st.booleans()) else None
     return Sample((draw(ts.arrays((*batch, inputs))), draw(ts.arrays((outputs, inputs))), bias))
 
 
 @st.composite
-def _attention(draw: ts.DrawFn) -> Sample:
+def _attention(draw: DrawFn) -> Sample:
     lead, length, keys, size = draw(ts.shapes(0, 2)), *(draw(st.integers(1, 3)) for _ in range(3))
     shapes = ((*lead, length, size), (*lead, keys, size), (*lead, keys, draw(st.integers(1, 3))))
     return Sample(tuple(draw(ts.arrays(shape)) for shape in shapes), {"is_causal": draw(st.booleans())})
@@ -49,7 +52,7 @@ def _has_batch(sample: Sample) -> tuple[str, ...]:
     return ("input",) if sample.args[0].ndim > 1 else ()
 
 
-def by_sums(x: Array, weight: Array, bias: Array | None) -> Array:
+def by_sums(x: Array, weight: Array, bias: Array | None) -> Any:
     """A linear layer written as a broadcast product and a sum."""
     out = ops.sum(ops.mul(ops.unsqueeze(x, -2), weight), dim=-1)
     return out if bias is None else ops.add(out, bias)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn import ops
@@ -18,14 +19,14 @@ _reductions = st.sampled_from(["none", "mean", "sum"])
 
 
 @st.composite
-def labelled(draw: ts.DrawFn) -> Sample:
+def labelled(draw: DrawFn) -> Sample:
     """Logits (N, C) and labels (N,)."""
     n, classes = draw(st.integers(1, 4)), draw(st.integers(2, 4))
     return Sample((draw(ts.arrays((n, classes))), draw(ts.class_labels(n, classes))))
 
 
 @st.composite
-def _weighted(draw: ts.DrawFn) -> Sample:
+def _weighted(draw: DrawFn) -> Sample:
     n, classes, more = draw(st.integers(1, 3)), draw(st.integers(2, 4)), draw(ts.shapes(0, 1, 1, 2))
     params: dict[str, Any] = {"reduction": draw(_reductions), "label_smoothing": draw(st.sampled_from([0.0, 0.2]))}
     target: Any = draw(ts.class_labels((n, *more), classes))
@@ -39,7 +40,7 @@ def _weighted(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def pairs(draw: ts.DrawFn, values: ts.Values = "separated", **more: Any) -> Sample:
+def pairs(draw: DrawFn, /, values: ts.Values = "separated", **more: Any) -> Sample:
     """Two arrays of one shape, and a reduction."""
     shape = draw(ts.shapes(1, 3))
     drawn = {name: draw(x) for name, x in more.items()}
@@ -48,14 +49,14 @@ def pairs(draw: ts.DrawFn, values: ts.Values = "separated", **more: Any) -> Samp
 
 
 @st.composite
-def _probabilities(draw: ts.DrawFn) -> Sample:
+def _probabilities(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(1, 2))
     p, t = (draw(ts.arrays(shape, low=0.1, high=0.9)) for _ in range(2))
     return Sample((p, t), {"reduction": draw(_reductions)})
 
 
 @st.composite
-def _vectors(draw: ts.DrawFn, count: int) -> Sample:
+def _vectors(draw: DrawFn, count: int) -> Sample:
     shape = (draw(st.integers(1, 3)), draw(st.integers(2, 4)))
     return Sample(tuple(draw(ts.arrays(shape, low=i - 2, high=i + 1.3)) for i in range(count)))  # never equal
 

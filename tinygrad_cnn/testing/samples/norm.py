@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from tinygrad_cnn import ops
 from tinygrad_cnn.ops.norm import batch_norm_train, standardize
@@ -22,14 +23,14 @@ def standardized(x: Array, dim: Any, eps: float) -> Array:
 
 
 @st.composite
-def _groups(draw: ts.DrawFn) -> Sample:
+def _groups(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(1, 3, 2))
     dim = tuple(i for i in range(len(shape)) if draw(st.booleans())) or (0,)
     return Sample((draw(ts.arrays(shape)), dim, EPS))
 
 
 @st.composite
-def _channels(draw: ts.DrawFn, affine: bool = True) -> Sample:
+def _channels(draw: DrawFn, affine: bool = True) -> Sample:
     shape = (draw(st.integers(2, 4)), draw(st.integers(1, 3)), *draw(ts.shapes(0, 2, 1, 3)))
     vectors = [draw(ts.arrays((shape[1],))) if draw(st.booleans()) else None for _ in range(2)]
     return Sample((draw(ts.arrays(shape)), *vectors, None, EPS))
@@ -51,7 +52,7 @@ def by_layers(x: Any, weight: Any, bias: Any, running: Any, eps: float) -> Any:
 
 
 @st.composite
-def _evaluated(draw: ts.DrawFn) -> Sample:
+def _evaluated(draw: DrawFn) -> Sample:
     x, weight, bias, _, eps = draw(_channels()).args
     c = (x.shape[1],)
     mean, var = draw(ts.arrays(c)), draw(ts.arrays(c, low=0.5, high=2))
@@ -59,14 +60,14 @@ def _evaluated(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def _trailing(draw: ts.DrawFn, bias: bool = True) -> Sample:
+def _trailing(draw: DrawFn, bias: bool = True) -> Sample:
     lead, tail = draw(ts.shapes(0, 2)), draw(ts.shapes(1, 2, 2))
     vectors = [draw(ts.arrays(tail)) if draw(st.booleans()) else None for _ in range(1 + bias)]
     return Sample((draw(ts.arrays((*lead, *tail))), tail, *vectors, EPS))
 
 
 @st.composite
-def _grouped(draw: ts.DrawFn) -> Sample:
+def _grouped(draw: DrawFn) -> Sample:
     groups, each = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     shape = (draw(st.integers(1, 3)), groups * each, *draw(ts.shapes(1, 2, 2, 3)))
     vectors = [draw(ts.arrays((shape[1],))) if draw(st.booleans()) else None for _ in range(2)]
@@ -74,7 +75,7 @@ def _grouped(draw: ts.DrawFn) -> Sample:
 
 
 @st.composite
-def _instances(draw: ts.DrawFn) -> Sample:
+def _instances(draw: DrawFn) -> Sample:
     x, _, weight, bias, eps = draw(_grouped()).args
     return Sample((x,), {"weight": weight, "bias": bias, "eps": eps})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn import ops
@@ -18,7 +19,7 @@ from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
 
 @st.composite
 def reductions(
-    draw: ts.DrawFn, values: ts.Values = "normal", several: bool = True, least: int = 1, keep: bool = True, **more: Any
+    draw: DrawFn, /, values: ts.Values = "normal", several: bool = True, least: int = 1, keep: bool = True, **more: Any
 ) -> Sample:
     """An array, the dimensions to reduce, and keepdim."""
     shape = draw(ts.shapes(0 if least == 1 else 1, 3, least))
@@ -30,7 +31,7 @@ def reductions(
 
 
 @st.composite
-def along(draw: ts.DrawFn, count: int = 1, values: ts.Values = "normal") -> Sample:
+def along(draw: DrawFn, count: int = 1, values: ts.Values = "normal") -> Sample:
     """Arrays of one shape, and one dimension."""
     shape = draw(ts.shapes(1, 3))
     dim = draw(ts.axes(len(shape), several=False, none=False))
@@ -89,7 +90,7 @@ def _logsumexp(x: Any, dim: Any, keepdim: bool) -> Any:
 
 
 @st.composite
-def _summed(draw: ts.DrawFn) -> Sample:
+def _summed(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(1, 3))
     dim = draw(ts.axes(len(shape), none=False))
     return Sample((draw(ts.arrays(shape)),), {"dim": dim, "keepdim": draw(st.booleans())})
@@ -151,5 +152,5 @@ register_op(OpSpec(ops.normalize, inputs=_lines, scales=(1e8,)))
 
 for _position, _reference in ((ops.argmax, np.argmax), (ops.argmin, np.argmin)):
     register_op(OpSpec(_position, inputs=reductions("ties", several=False), reference=numpy_like(_reference)))
-for _truth, _reference in ((ops.all, np.all), (ops.any, np.any)):
-    register_op(OpSpec(_truth, inputs=reductions("ties"), reference=numpy_like(_reference)))
+for _truth, _says in ((ops.all, np.all), (ops.any, np.any)):
+    register_op(OpSpec(_truth, inputs=reductions("ties"), reference=numpy_like(_says)))

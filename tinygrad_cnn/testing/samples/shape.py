@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from tinygrad_cnn import autograd, ops
 from tinygrad_cnn.ops import shape as moves
@@ -14,11 +15,11 @@ from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.sample import Sample
 from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
 
-Params = Callable[[ts.DrawFn, ts.Shape], dict[str, Any]]
+Params = Callable[[DrawFn, ts.Shape], dict[str, Any]]
 
 
 @st.composite
-def moved(draw: ts.DrawFn, params: Params, least: int = 0, most: int = 4, side: int = 1) -> Sample:
+def moved(draw: DrawFn, params: Params, least: int = 0, most: int = 4, side: int = 1) -> Sample:
     """An array of `least` to `most` dimensions, and parameters that `params` draws for its shape."""
     shape = draw(ts.shapes(least, most, side))
     return Sample((draw(ts.arrays(shape)),), params(draw, shape))
@@ -29,46 +30,46 @@ def move(op: Any, params: Params, least: int = 0, most: int = 4, side: int = 1, 
     register_op(OpSpec(op, inputs=moved(params, least, most, side), linear_in=("input",), **facts))
 
 
-def _dim(draw: ts.DrawFn, shape: ts.Shape) -> int:
+def _dim(draw: DrawFn, shape: ts.Shape) -> int:
     return draw(st.integers(-len(shape), len(shape) - 1))
 
 
-def _split(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _split(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     dim = _dim(draw, shape)
     return {"dim": dim, "sizes": draw(st.sampled_from([(shape[dim], 1), (1, -1), (1, shape[dim])]))}
 
 
-def _range(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _range(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     start = draw(st.integers(0, max(len(shape) - 1, 0)))
     return {"start_dim": start, "end_dim": draw(st.integers(start, max(len(shape) - 1, start)))}
 
 
-def _order(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _order(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     return {"dims": tuple(draw(st.permutations(range(len(shape)))))}
 
 
-def _some(draw: ts.DrawFn, shape: ts.Shape) -> tuple[int, ...]:
+def _some(draw: DrawFn, shape: ts.Shape) -> tuple[int, ...]:
     return tuple(i for i in range(len(shape)) if draw(st.booleans()))
 
 
-def _diagonal(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _diagonal(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     dims = draw(st.permutations(range(len(shape))))
     return {"offset": draw(st.integers(-1, 2)), "dim1": dims[0], "dim2": dims[1]}
 
 
-def _rolled(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _rolled(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     dims = _some(draw, shape)
     return (
         {"shifts": tuple(draw(st.integers(-3, 3)) for _ in dims), "dims": dims} if dims else {"shifts": 2, "dims": None}
     )
 
 
-def _padded(draw: ts.DrawFn, shape: ts.Shape) -> dict[str, Any]:
+def _padded(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     dims = draw(st.integers(0, len(shape)))
     return {"pad": tuple(draw(st.integers(0, 2)) for _ in range(2 * dims)), "value": draw(st.sampled_from([0.0, -1.5]))}
 
 
-_edges = {"edges": [Sample((np.ones(()),), {"shape": (1, 1)}), Sample((np.ones((0, 2)),), {"shape": (2, 0)})]}
+_edges: dict[str, Any] = {"edges": [Sample((np.ones(()),), {"shape": (1, 1)}), Sample((np.ones((0, 2)),), {"shape": (2, 0)})]}
 _wrong = ErrorCase(Sample((np.ones((2, 3)),), {"shape": (4, 2)}), ValueError, "reshape: ")
 move(
     ops.reshape,
@@ -125,7 +126,7 @@ move(
 
 
 @st.composite
-def _on_diagonal(draw: ts.DrawFn) -> Sample:
+def _on_diagonal(draw: DrawFn) -> Sample:
     shape = draw(ts.shapes(2, 3))
     params = _diagonal(draw, shape)
     line = np.diagonal(np.empty(shape), params["offset"], params["dim1"], params["dim2"])
@@ -136,7 +137,7 @@ register_op(OpSpec(moves.diagonal_into, inputs=_on_diagonal(), linear_in=("input
 
 
 @st.composite
-def _several(draw: ts.DrawFn, same: bool) -> Sample:
+def _several(draw: DrawFn, same: bool) -> Sample:
     shape = draw(ts.shapes(1, 3))
     dim, count = draw(st.integers(0, len(shape) - 1)), draw(st.integers(1, 3))
     found = []
@@ -162,13 +163,13 @@ register_op(
 
 
 @st.composite
-def _windows(draw: ts.DrawFn) -> Sample:
+def _windows(draw: DrawFn) -> Sample:
     pool = draw(ts.pool_args(2, "normal"))
     return Sample(pool.args, {name: pool.kwargs[name] for name in ("kernel_size", "dilation", "padding", "stride")})
 
 
 @st.composite
-def _columns(draw: ts.DrawFn) -> Sample:
+def _columns(draw: DrawFn) -> Sample:
     image = draw(_windows())
     columns = image.call(ops.unfold).shape
     return Sample((draw(ts.arrays(columns)),), {"output_size": image.args[0].shape[-2:], **image.kwargs})
