@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 
 import hypothesis
@@ -21,8 +22,12 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 collect_ignore = [] if HAS_TORCH else ["peers"]
 
 
-def pytest_report_header() -> str:
-    return "PyTorch: found, tests/peers run" if HAS_TORCH else "PyTorch: not installed, tests/peers are left out"
+def pytest_report_header() -> list[str]:
+    browser = shutil.which("chromium") and shutil.which("chromedriver") and importlib.util.find_spec("selenium")
+    return [
+        "PyTorch: found, tests/peers run" if HAS_TORCH else "PyTorch: not installed, tests/peers are left out",
+        "Chromium: found, tests/browser run" if browser else "Chromium: not found, tests/browser are left out",
+    ]
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ behind the rules, a shortcut that disagrees with its rule.
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import sys
 import time
@@ -192,19 +193,26 @@ def _altered_kernel(kernel: Callable[..., Any], change: Change) -> Callable[...,
     return faulty
 
 
+def _larger(least: int, drawn: Any) -> bool:
+    return all(x.size > least for x in as_sample(drawn).floats.values())
+
+
 def _keeps_matter(spec: OpSpec, argument: str) -> bool:
     """Whether the next derivative goes through what the rule names: else keeping a number there is no fault."""
     op = spec.op
     assert isinstance(op, Op)
-    for seed in range(3):
-        sample = as_sample(find(spec.inputs, lambda drawn: all(x.size > seed for x in as_sample(drawn).floats.values())))
+    for least in range(3):
+        large = functools.partial(_larger, least)
+        sample = as_sample(find(spec.inputs, large))
         leaves, tensors = sample.leaves()
         out = sample.call(op, tensors)
         wanted = [x for key, x in leaves.items() if spec.argument(key) == argument]
         if not wanted or not out.tracked:
             continue
         (g,) = grad(out, wanted[:1], Tensor(np.linspace(1, 2, out.array.size).reshape(out.shape)), create_graph=True)
-        if g.tracked and any(x.array.any() for x in grad(g, list(leaves.values()), Tensor(np.ones(g.shape)), materialize_grads=True)):
+        if g.tracked and any(
+            x.array.any() for x in grad(g, list(leaves.values()), Tensor(np.ones(g.shape)), materialize_grads=True)
+        ):
             return True
     return False
 

@@ -34,6 +34,7 @@ def test_draw_with_an_overlay_and_with_gradients(command: Command, tmp_path: Pat
     assert command("draw", "vgg", "-o", "c.dot", "--fold", "1")[0] == 0
     assert "Sequential 5 ops" in (tmp_path / "c.dot").read_text()
     assert command("draw", "seed", "--input-shape", "1,28,28", "-o", "d.svg", "--overlay", "dead")[0] == 0
+    assert "no op here has a value" in (tmp_path / "d.svg").read_text()
 
 
 def test_the_summary(command: Command, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_diff_prints_draws_and_exits(command: Command, tmp_path: Path) -> None:
     assert "~ conv2d in conv1: shape (1, 6, 28, 28) -> (1, 32, 26, 26)" in out
     assert "  parameters: 61,706 -> 1,199,882" in out
     assert "d.svg: <Graph LeNet -> MnistNet" in out
-    assert "- removed" in (tmp_path / "d.svg").read_text()
+    assert "changed" in (tmp_path / "d.svg").read_text()
     assert command("draw", "lenet.json", "-o", "again.svg")[0] == 0
 
 

@@ -123,7 +123,7 @@ def test_batch_norm_far_from_zero_stays_exact():
 def test_batch_norm_is_one_node_in_training():
     x = Tensor(draw(4, 3)).requires_grad_()
     out = batch_norm(x, None, None, training=True)
-    assert (out.node.op.name, out.node.label, out.node.edges) == ("batch_norm", "batch_norm", (x, None, None))
+    assert (out.node.op.name, out.node.label[0], out.node.edges) == ("batch_norm", "batch_norm", (x, None, None))
 
 
 # ---- the other norms ---------------------------------------------------------------------------------------

@@ -248,8 +248,11 @@ def _argument_flops(node: GraphNode, i: int, name: str, size: int) -> int:
     if node.name.startswith(MAC_OPS) and node.family == "convolution, linear":
         return out - size if name == "bias" else 2 * macs(node)
     if node.name in _WHOLE:
-        rule = _WHOLE_BACKWARD.get(node.name, lambda n, out, k: n)
-        return rule(math.prod(node.operands[0][1]), out, _window(node, size, out)) if i == 0 else 2 * out
+        whole = math.prod(node.operands[0][1])
+        if i > 0:
+            return 2 * out
+        rule = _WHOLE_BACKWARD.get(node.name)
+        return whole if rule is None else rule(whole, out, _window(node, size, out))
     if node.family in ("element-wise", "activation"):
         per = _BACKWARD.get(node.name, (1,) * (i + 1))
         return out * (per[i] if i < len(per) else 1) + max(out - size, 0)  # summed to the argument's shape

@@ -330,7 +330,7 @@ class _Drawing:
         if self.paint:
             rows.append(_row([_cell(f"{self.paint.overlay.title}:", 11, True)]))
             stops = self.paint.stops([v for v in self.values.values() if v is not None])
-            rows.append(_legend(stops, 6))
+            rows.append(_legend(stops, 6) if stops else _row([_cell("no op here has a value", 11, False)]))
         elif legend:
             used = {n.family for n in graph.ops if n.tracked or not self.untracked} | set(
                 () if self.fold else ("parameter",)

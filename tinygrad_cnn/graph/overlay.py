@@ -28,11 +28,6 @@ class Overlay:
     join: Callable[[list[Any]], Value]
     words: Callable[[Any], str]
 
-    @property
-    def is_verdict(self) -> bool:
-        """Whether the values are words, and not numbers."""
-        return any(isinstance(value, str) for value in self.values.values())
-
 
 @dataclass(frozen=True)
 class _Kind:

@@ -69,7 +69,9 @@ def _padded(draw: DrawFn, shape: ts.Shape) -> dict[str, Any]:
     return {"pad": tuple(draw(st.integers(0, 2)) for _ in range(2 * dims)), "value": draw(st.sampled_from([0.0, -1.5]))}
 
 
-_edges: dict[str, Any] = {"edges": [Sample((np.ones(()),), {"shape": (1, 1)}), Sample((np.ones((0, 2)),), {"shape": (2, 0)})]}
+_edges: dict[str, Any] = {
+    "edges": [Sample((np.ones(()),), {"shape": (1, 1)}), Sample((np.ones((0, 2)),), {"shape": (2, 0)})]
+}
 _wrong = ErrorCase(Sample((np.ones((2, 3)),), {"shape": (4, 2)}), ValueError, "reshape: ")
 move(
     ops.reshape,
