@@ -218,6 +218,24 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.usefixtures("registry")
+def test_the_report_in_the_docs_is_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "test-gradients.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for match in re.finditer(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(match.group(1), names)
+    shown = re.search(r"^```text\n(.*?)\n```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+
+    def stable(text: str) -> str:
+        """Without the file's name and the example's code, and with fewer digits: those depend on versions."""
+        text = re.sub(r" --import \S+| --example \S+", "", text)
+        return re.sub(r"-?\d+\.?\d*e-\d+", "0", text)
+
+    assert stable(str(names["report"])) == stable(shown[1])
+
+
 def test_a_users_file_can_be_run_again_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "my_ops.py"
     file.write_text(

@@ -371,3 +371,9 @@ def test_a_saved_graph_can_be_loaded(tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(ValueError, match=r"bad\.json holds no graph"):
             Graph.load(tmp_path / "bad.json")
+
+
+def test_an_html_file_is_the_explorer(tmp_path: Path) -> None:
+    g = graph.capture(nn.Linear(2, 2), tg.zeros(1, 2))
+    g.save(tmp_path / "net.html")
+    assert "graph explorer" in (tmp_path / "net.html").read_text("utf-8")

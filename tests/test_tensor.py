@@ -93,6 +93,14 @@ def test_bad_input_to_creation() -> None:
         tg.manual_seed(1.5)  # type: ignore[arg-type]
 
 
+def test_numbers_of_nested_lists_keep_their_precision() -> None:
+    assert tg.tensor(0.1, dtype=tg.float64).item() == 0.1
+    assert tg.full((1,), 0.1, dtype=tg.float64).item() == 0.1
+    assert tg.tensor([np.float64(0.1)]).dtype == tg.float64
+    assert tg.tensor([np.float32(1), 2.0]).dtype == tg.float32
+    assert tg.tensor([tg.ones(1), 2 * tg.ones(1)]).dtype == tg.float32
+
+
 # ---- what it tells --------------------------------------------------------------------------------------------
 
 
@@ -353,6 +361,37 @@ def test_in_place_that_would_break_a_gradient_raises() -> None:
     z = (x * 3).exp()
     with pytest.raises(RuntimeError, match=r"add_: a live graph still needs this tensor's values \(exp at"):
         z += 1
+
+
+def test_in_place_on_a_view_that_nobody_else_sees() -> None:
+    x = tg.ones(2, 3, requires_grad=True)
+    y = (x * 2).flatten()
+    y += 1  # the product itself is gone, only this view of it is left
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+    product = x * 2
+    with pytest.raises(RuntimeError, match="add_: this tensor shares its memory"):
+        product.flatten().add_(1)
+    row = product[0]
+    with pytest.raises(RuntimeError, match="add_: this tensor shares its memory"):
+        row += 1
+
+
+def test_devices_that_there_are_not() -> None:
+    assert not tg.cuda.is_available()
+    assert tg.cuda.device_count() == 0
+    assert not tg.backends.mps.is_available()
+    tg.backends.cudnn.benchmark = True
+    tg.cuda.manual_seed_all(0)
+
+
+def test_pytorchs_places() -> None:
+    assert tg.utils.data.DataLoader is tg.data.DataLoader
+    x = tg.ones(2, requires_grad=True)
+    tg.utils.checkpoint.checkpoint(lambda t: (t * t).sum(), x, use_reentrant=False).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0]
 
 
 def test_in_place_keeps_shape_and_dtype() -> None:

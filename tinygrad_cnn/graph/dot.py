@@ -170,7 +170,12 @@ class _Drawing:
         total = sum(parameter.size for parameter in self.graph.parameters_of([n for n in members if n.kind == "op"]))
         notes = [info.kind] if info else []
         notes += [count(total)] if total else []
-        return _table([(title, 12, True), (", ".join(notes), _SMALL, False)], "LEFT")
+        # As much room again at the right: edges come in at the middle, and would cross the words.
+        room = math.ceil(0.55 * max(12 * len(title), _SMALL * len(", ".join(notes))))
+        spacer = f'<TD WIDTH="{room}"></TD>'
+        rows = [_row([_cell(title, 12, True, "LEFT"), spacer])]
+        rows += [_row([_cell(", ".join(notes), _SMALL, False, "LEFT"), spacer])] if notes else []
+        return _html("".join(rows))
 
     # -- nodes --
 
@@ -259,11 +264,12 @@ class _Drawing:
         kept = sum(costs[i].saved_bytes for i in self._members(node) if i in costs)
         lines = [f"keeps {amount(kept, 'B')}"] if kept else []
         gradients = self.graph.gradients or {}
+        norms: dict[str, list[float]] = {}
         for edge in self.graph.into(node) if self.fold else ():
             found = gradients.get((edge.source, edge.target, edge.argument))
             if found and self.graph[edge.source].kind == "parameter":
-                lines.append(f"grad of {edge.argument}: norm {found.norm:.3g}")
-        return lines
+                norms.setdefault(edge.argument, []).append(found.norm)
+        return lines + [f"grad of {argument}: norm {_few(found)}" for argument, found in norms.items()]
 
     def _op_title(self, node: GraphNode) -> str:
         if node.id not in self.layers:
@@ -351,6 +357,13 @@ def _parents(path: str) -> Iterable[str]:
 def _tip(*lines: str) -> str:
     """A tooltip; what DOT would take for a command in it is only text."""
     return str(graphviz.escape("\n".join(printable(line) for line in lines)))
+
+
+def _few(numbers: list[float]) -> str:
+    """Up to three numbers; of more, the range."""
+    if len(numbers) > 3:
+        return f"{min(numbers):.3g} to {max(numbers):.3g}"
+    return ", ".join(f"{n:.3g}" for n in numbers)
 
 
 # -- HTML-like labels --

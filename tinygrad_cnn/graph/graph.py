@@ -305,7 +305,7 @@ class Graph:
         return draw(self, "svg", None, 144, style).decode()
 
     def save(self, path: str | PathLike[str], *, engine: str | None = None, dpi: int = 144, **style: Any) -> None:
-        """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, or .pdf.
+        """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, .pdf or .html (`explore`).
 
         theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
         in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like

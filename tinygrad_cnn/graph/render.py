@@ -17,7 +17,7 @@ __all__ = ["draw", "render", "save"]
 
 _MOST = 1_000  # boxes: a layout of so many takes a second or some
 _ENGINES = ("graphviz-pure", "dot")
-_ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json")
+_ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json", ".html")
 
 
 def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: int, style: dict[str, Any]) -> None:
@@ -25,6 +25,9 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise ValueError(f"graph.save: {os.fspath(path)} ends in {ending!r}, expected one of {', '.join(_ENDINGS)}")
+    if ending == ".html":
+        graph.explore(path)
+        return
     if ending == ".json":
         content = graph.to_json().encode()
     elif ending == ".dot":

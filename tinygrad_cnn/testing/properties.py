@@ -403,7 +403,6 @@ def _gradcheck(case: Case, sample: Sample, **options: Any) -> None:
     keys = case.keys
 
     def function(*leaves: Any) -> Any:
-        default_generator.manual_seed(case.seed)
         others = {key: Tensor(x) for key, x in sample.arrays.items() if key not in keys}
         return _floats(sample.call(case.spec.op, others | dict(zip(keys, leaves, strict=True))))
 
@@ -419,7 +418,7 @@ def _gradcheck(case: Case, sample: Sample, **options: Any) -> None:
 def edges(case: Case) -> None:
     """Empty, 0-d and size-1 arrays work, and their gradients have the right shapes, dtypes and numbers."""
     for sample in case.spec.edges:
-        for dtype in (np.float64, np.float32):
+        for dtype in (np.float64,) if "float32" in case.spec.without else (np.float64, np.float32):
             edge = Case(case.spec, sample, case.seed, dtype)
             for name in ("forward", "shape", "linear", "layout", "unchanged"):
                 if PROPERTIES[name].applies(case.spec):

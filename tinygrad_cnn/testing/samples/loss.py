@@ -122,7 +122,7 @@ register_op(
 register_op(
     OpSpec(
         loss.binary_cross_entropy_terms,
-        inputs=_probabilities().map(lambda sample: Sample(sample.args)),
+        inputs=ts.broadcastable(2, low=0.1, high=0.9),
         reference=lambda p, t: -(t * np.log(p) + (1 - t) * np.log1p(-p)),
         linear_in=("target",),
         scales=(),
