@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -148,12 +149,14 @@ class Fault:
             register(rule.function)
 
     def found(self) -> str | None:
-        """What the battery says, or None if it finds nothing."""
+        """What the battery says, or None if it finds nothing in any spec of the op."""
         with self.planted():
-            try:
-                check_op(self.spec)
-            except Exception as error:
-                return str(error)
+            for spec in registered().values():
+                if spec.op is self.spec.op:
+                    try:
+                        check_op(spec)
+                    except Exception as error:
+                        return str(error)
         return None
 
 
@@ -250,15 +253,18 @@ def is_a_fault(fault: Fault) -> bool:
 
 
 def run(count: int, seed: int, names: list[str] | None = None) -> tuple[list[Fault], list[Fault]]:
-    """Plant `count` of the faults, chosen by the seed; those that were planted, and those that were not found."""
+    """Plant `count` of the faults, of each kind in turn, chosen by the seed: all of them, and those not found."""
     every = [fault for fault in faults() if names is None or fault.spec.name in names]
-    order = np.random.default_rng(seed).permutation(len(every))
+    rng = np.random.default_rng(seed)
+    kinds = [
+        [fault for fault in every if (fault.what, fault.kind) == kind] for kind in {(f.what, f.kind): 0 for f in every}
+    ]
+    shuffled = [[kind[i] for i in rng.permutation(len(kind))] for kind in kinds]
     planted: list[Fault] = []
     missed = []
-    for i in order:
+    for fault in (fault for turn in itertools.zip_longest(*shuffled) for fault in turn if fault is not None):
         if len(planted) == count:
             break
-        fault = every[i]
         if not is_a_fault(fault):
             continue
         planted.append(fault)

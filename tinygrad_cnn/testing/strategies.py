@@ -349,7 +349,9 @@ def cotangents(draw: DrawFn, y: Any) -> Array:
 def calls(draw: DrawFn, *args: Any, **kwargs: Any) -> Sample:
     """Whole calls: strategies among the arguments are drawn from, everything else is passed as it is.
 
-    >>> calls(tensors((2, 3)), dim=st.integers(0, 1))  # doctest: +SKIP
+    >>> from hypothesis import find
+    >>> find(calls(tensors((1, 2)), dim=st.integers(0, 1)), lambda sample: True)
+    (array([[-0.125, 0.125]]), dim=0)
     """
 
     def value(x: Any) -> Any:
