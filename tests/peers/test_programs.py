@@ -71,14 +71,16 @@ def test_cnns_have_pytorchs_outputs_and_gradients(cnn: CNN) -> None:
 @given(ts.cnns())
 def test_fast_kernels_agree_with_the_reference_in_networks(cnn: CNN) -> None:
     results = []
-    for setting in ("reference", "fast"):
+    for setting, dtype in (("reference", np.float64), ("reference", np.float32), ("fast", np.float32)):
         kernels.set_kernels(setting)
         tg.manual_seed(cnn.seed)
-        model = cnn.build(tg.nn)
-        x = tg.tensor(cnn.inputs().astype(np.float32), requires_grad=True)
+        model = cnn.build(tg.nn).to(dtype)
+        x = tg.tensor(cnn.inputs().astype(np.float32).astype(dtype), requires_grad=True)
         out = model(x)
         out.sum().backward()
         results.append([out.array, x.grad.array, *(p.grad.array for p in model.parameters())])
-    for a, b in zip(*results, strict=True):
-        scale = max(1.0, float(np.abs(a).max(initial=0.0)))
-        np.testing.assert_allclose(b, a, rtol=0, atol=2e-4 * scale)
+    for truth, reference, fast in zip(*results, strict=True):
+        # Where large numbers cancel (a sum after batch norm has no gradient), float32 itself is off by this much.
+        own = float(np.abs(reference - truth).max(initial=0.0))
+        scale = max(1.0, float(np.abs(truth).max(initial=0.0)))
+        np.testing.assert_allclose(fast, truth, rtol=0, atol=2e-4 * scale + 16 * own)
