@@ -6,13 +6,15 @@ import gc
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Array, op
+from tinygrad_cnn import autograd, locks
+from tinygrad_cnn.autograd import Array, grad, op
 
 
 def leaf(*values: float) -> tg.Tensor:
@@ -373,6 +375,14 @@ def test_a_hook_that_returns_no_tensor() -> None:
         x.sum().backward()
 
 
+@pytest.mark.parametrize("op", [lambda x: x + x, lambda x: x * 1e30, lambda x: -x - x, lambda x: x @ x, tg.exp, tg.log])
+def test_overflow_warns_of_nothing(op: Any) -> None:
+    x = tg.full((2, 2), 3e38, requires_grad=True)
+    assert np.isinf(np.abs(op(x).array)).all() or op is tg.log
+    op(x).sum().backward()
+    op(-x)
+
+
 # ---- writes to what a graph needs ------------------------------------------------------------------------------
 
 
@@ -422,6 +432,48 @@ def test_a_numpy_write_through_an_older_view_raises() -> None:
     assert x.tolist() == [5.0, 2.0]
 
 
+@pytest.mark.parametrize("shared", ["numpy", "asarray", "from_numpy", "as_tensor"])
+def test_a_write_through_a_slice_from_before_the_op_reaches_no_gradient(shared: str) -> None:
+    data = np.array([1.0, 2.0])
+    x = getattr(tg, shared)(data) if shared in ("from_numpy", "as_tensor") else tg.tensor(data)
+    hidden = {"numpy": x.numpy, "asarray": lambda: np.asarray(x)}.get(shared, lambda: data)()[:]
+    x.requires_grad_()
+    y = (x * x).sum()
+    assert hidden.flags.writeable, "NumPy made this view before the graph, and no lock reaches it"
+    hidden[0] = 100.0
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_a_shared_array_in_a_tuple_of_operands_is_copied_too() -> None:
+    data = np.array([[1.0, 2.0], [3.0, 4.0]])
+    hidden = data[:]
+    x = tg.from_numpy(data).requires_grad_()
+    y = tg.einsum("ij,jk->ik", x, x).sum()
+    hidden[:] = 0.0
+    (g,) = grad(y, x)
+    assert g.tolist() == [[7.0, 11.0], [9.0, 13.0]]
+
+
+def test_a_leaf_that_was_changed_behind_its_graph_cannot_be_differentiated_twice() -> None:
+    data = np.array([1.0, 2.0])
+    hidden = data[:]
+    x = tg.from_numpy(data).requires_grad_()
+    y = (x * x * x).sum()
+    assert grad(y, x, create_graph=True, retain_graph=True)[0].tolist() == [3.0, 12.0]
+    hidden[0] = 100.0
+    with pytest.raises(RuntimeError, match="values of a leaf were changed"):
+        grad(y, x, create_graph=True)
+
+
+def test_shared_memory_is_forgotten_with_its_array() -> None:
+    before = len(locks._shared)
+    for _ in range(3):
+        tg.zeros(2).numpy()
+    assert len(locks._shared) == before
+
+
 def test_lists_that_change_later_reach_no_gradient() -> None:
     x = tg.tensor(np.array([[1.0, 2.0], [3.0, 5.0]]), requires_grad=True)
     dims, factor = [0], [2.0, 2.0]
@@ -441,6 +493,22 @@ def test_locks_outlive_one_of_two_graphs() -> None:
     second.backward()
     x.data.add_(1)
     assert x.tolist() == [2.0]
+
+
+def test_locks_are_counted_right_from_several_threads() -> None:
+    x = leaf(*np.ones(50))
+    before = len(locks._counts)
+
+    def work(_: int) -> float:
+        for _ in range(200):
+            y = (x * x).sin() * x
+            del y
+        return float(grad((x * x).sum(), x)[0].array.sum())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [100.0] * 4
+    assert len(locks._counts) == before
+    assert x.data.array.flags.writeable
 
 
 def test_a_read_only_array_stays_read_only() -> None:

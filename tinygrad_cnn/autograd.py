@@ -15,7 +15,9 @@ the drive needs no recursion, and a chain of 100,000 ops works.
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import gc
 import inspect
 import itertools
 import operator
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Array", "Node", "Op", "Rule", "Variable", "backward", "broadcast_to", "cast", "composite", "enable_grad", "grad",
-    "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to", "leaves", "no_grad", "op",
+    "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to", "leaves", "no_grad", "op",
     "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
 ]  # fmt: skip
 
@@ -118,9 +120,12 @@ class Variable:
         return self if self.node is None else self.node
 
 
+_new: Callable[[type[Variable]], Variable] = object.__new__
+
+
 def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
     """A Tensor around `array`, without checks and without a copy."""
-    out = Variable.kind.__new__(Variable.kind)
+    out = _new(Variable.kind)
     out.array = array
     out.node = node
     out.tracked = node is not None
@@ -134,13 +139,15 @@ class Plan:
 
     `places` tells of each name that backward will want the number of the array argument that it is, or -1 for
     whatever else; `positions` where its value stands in a node's `values`; `wants` which arguments get a gradient.
+    `sources` tells of each rule that will run where to take what it names from: a position, or -1 for a parameter.
     """
 
-    __slots__ = ("places", "positions", "wants")
+    __slots__ = ("places", "positions", "sources", "wants")
 
-    def __init__(self, places: dict[str, int], wants: tuple[bool, ...]) -> None:
+    def __init__(self, places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule]) -> None:
         self.places = tuple(places.items())
         self.positions = {name: k for k, name in enumerate(places)}
+        self.sources = {rule: tuple([(self.positions.get(name, -1), name) for name in rule.names]) for rule in rules}
         self.wants = wants
 
 
@@ -152,8 +159,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "lock", "op", "params",
-        "path", "plan", "seq", "shape", "values",
+        "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "op", "params", "path",
+        "plan", "seq", "shape", "values",
     )  # fmt: skip
 
     counter: ClassVar[Any] = itertools.count()
@@ -170,7 +177,6 @@ class Node:
     label: tuple[str, int] | None
     code: CodeType
     instruction: int
-    lock: locks.Held | None
     hooks: dict[int, Callable[[Any], Any]] | None
 
     @property
@@ -191,14 +197,37 @@ class Node:
     def release(self) -> None:
         """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
         self.edges = None
-        self.values = ()
-        self.lock = None
+        values, self.values = self.values, ()
+        if values:
+            locks.release(values)
+
+    def __del__(self) -> None:
+        if self.values:
+            locks.release(self.values)
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
 
 
+_quiet = contextvars.copy_context()  # NumPy keeps in it what it warns of; a context is far cheaper than np.errstate
+_quiet.run(np.seterr, all="ignore")
+
+
 # ---- 2. ops ------------------------------------------------------------------------------------------------
+
+
+_sequence_number = operator.attrgetter("seq")
+
+
+def holder(array: np.ndarray[Any, Any]) -> str | None:
+    """The oldest live node that needs the memory of `array`, in words; None if no graph needs it."""
+    if not locks.is_held(array):
+        return None
+    owner = locks.owner_of(array)
+    nodes = [x for x in gc.get_objects() if type(x) is Node]  # slow, and only on the way to an error
+    needing = [n for n in nodes if any(locks.owner_of(x) is owner for x in locks.arrays_in(n.values))]
+    first = min(needing, key=_sequence_number)
+    return f"{first.op.name} at {first.where}"
 
 
 class Rule:
@@ -284,15 +313,14 @@ class Op(Generic[P]):
     def _plan(self, needs: int, count: int) -> Plan:
         """The plan of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
         last = len(self.arguments) - 1
-        needed = [
-            self.rules.get(a) for i, a in enumerate(self.arguments) if needs >> i & 1 or (self.variadic and i == last)
-        ]
-        wanted = {name for rule in (*needed, self.fused) if rule for name in rule.names}
+        asked = [a for i, a in enumerate(self.arguments) if needs >> i & 1 or (self.variadic and i == last)]
+        rules = [rule for rule in (*map(self.rules.get, asked), self.fused) if rule]
+        wanted = {name for rule in rules for name in rule.names}
         unsaved = {"needs", "index"} if self.variadic else {"needs"}
         places = {} if self.variadic else self.places
         names = sorted(wanted - set(self.statics) - unsaved)
         wants = tuple(bool(needs >> i & 1) for i in range(count))
-        return Plan({name: places.get(name, -1) for name in names}, wants)
+        return Plan({name: places.get(name, -1) for name in names}, wants, rules)
 
     # -- calling --
 
@@ -351,12 +379,7 @@ class Op(Generic[P]):
         try:
             if self.promotes:
                 values = promote(values)
-            if not params:
-                out = self.kernel(*values)
-            elif self.ordered:
-                out = self.kernel(*values, **params)
-            else:
-                out = self.kernel(**dict(zip(self.arguments, values, strict=True)), **params)
+            out = self._compute(values, params)
         except (ValueError, TypeError, IndexError) as error:
             raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
@@ -368,38 +391,92 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-            node = Node()
-            node.lock = None
-            node.op = self
-            node.edges = tuple(edges)
-            node.params = params
-            if params is not self.defaults and list in map(type, params.values()):
-                node.params = {name: _frozen(value) for name, value in params.items()}
-            node.shape = out.shape
-            node.dtype = out.dtype
-            node.seq = next(Node.counter)
-            node.path = state.path
-            node.label = state.label
-            node.hooks = None
-            node.code, node.instruction = source.user_line()
-            key = needs | bit  # `bit` stands above those of the arguments, and so tells their number
-            plan = self._plans.get(key)
-            if plan is None:
-                plan = self._plans[key] = self._plan(needs, len(edges))
-            node.plan = plan
-            node.values = ()
-            if plan.places:
-                node.values = kept = [
-                    arrays[i] if i >= 0 else self._other(name, arrays, out, kept) for name, i in plan.places
-                ]
-                if to_lock := _arrays_in(kept):
-                    node.lock = locks.acquire(to_lock, node)
+            node = self._record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
         if state.observer is not None:
             state.observer.computed(self, inputs, params, result)
         return result
 
-    def _other(self, name: str, arrays: list[Any], out: Any, kept: Any) -> Any:
+    def method(self) -> Callable[..., Any]:
+        """The op as a method of Tensor: a plain function, with a short way for the common call.
+
+        That is one argument, or a second that is a Tensor of the same float dtype or a number, and nothing else. It
+        does just what `__call__` does, which takes all other calls and needs twice as long.
+        """
+        if self.simple not in (1, 2) or self.keeps or self.variadic:
+            return self
+        kernel, defaults, copy = self.kernel, self.defaults, _quiet.copy
+        count, promotes, differentiable = self.simple, self.promotes, self.differentiable
+        call: Callable[..., Any] = self
+
+        def short(x: Any, *rest: Any, **named: Any) -> Any:
+            a = x.array
+            if named or len(rest) != count - 1 or a.dtype.kind != "f" or state.observer is not None:
+                return call(x, *rest, **named)
+            arrays: tuple[Any, ...] = (a,)
+            edges: tuple[Any, ...] = ((x if x.node is None else x.node) if x.tracked else None,)
+            needs: int = x.tracked
+            for y in rest:
+                if isinstance(y, Variable) and y.array.dtype == a.dtype:
+                    arrays = a, y.array
+                    edges = edges[0], (y if y.node is None else y.node) if y.tracked else None
+                    needs |= y.tracked << 1
+                elif promotes and (type(y) is float or type(y) is int):
+                    arrays, edges = (a, y), (edges[0], None)
+                else:
+                    return call(x, y)
+            try:
+                out = copy().run(kernel, *arrays)
+            except (ValueError, TypeError, IndexError):
+                return call(x, *rest)  # which raises it again, and says where
+            if type(out) is not np.ndarray:
+                out = np.asarray(out)
+            node = None
+            if needs and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+                node = self._record(arrays, defaults, edges, needs, out, None)
+            return wrap(out, node)
+
+        return functools.wraps(kernel)(short)
+
+    def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
+        """Run the kernel. Where there is no number the result is inf or NaN, without NumPy's warnings."""
+        run = _quiet.copy().run
+        if not params:
+            return run(self.kernel, *values)
+        if self.ordered:
+            return run(self.kernel, *values, **params)
+        return run(self.kernel, **dict(zip(self.arguments, values, strict=True)), **params)
+
+    def _record(
+        self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any
+    ) -> Node:
+        """The node of a call: where its gradients go, what its rules will want, and who called."""
+        node = Node()
+        node.values = ()
+        node.op = self
+        node.edges = tuple(edges)
+        node.params = params
+        if params is not self.defaults and list in map(type, params.values()):
+            node.params = {name: _frozen(value) for name, value in params.items()}
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.seq = next(Node.counter)
+        node.path = state.path
+        node.label = state.label
+        node.hooks = None
+        node.code, node.instruction = source.user_line()
+        key = needs | 1 << len(edges)  # the bit above those of the arguments tells their number
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(needs, len(edges))
+        node.plan = plan
+        if plan.places:
+            values = [arrays[i] if i >= 0 else self._other(name, arrays, out, kept) for name, i in plan.places]
+            locks.acquire(values)
+            node.values = values
+        return node
+
+    def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
         """What is saved under a name, where that is not just one of the array arguments."""
         if name == "out":
             return out
@@ -429,7 +506,10 @@ class Op(Generic[P]):
         if self.fused and not create_graph:
             result: Sequence[Any] = self._run(self.fused, node, g, False, wants)
             return result
-        return [self._run(self._rule(i), node, g, create_graph, i) if want else None for i, want in enumerate(wants)]
+        found = []
+        for i, want in enumerate(wants):
+            found.append(self._run(self._rule(i), node, g, create_graph, i) if want else None)
+        return found
 
     def pull(self, node: Node, i: int, g: Any) -> Any:
         """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
@@ -437,21 +517,20 @@ class Op(Generic[P]):
 
     def _rule(self, i: int) -> Rule:
         name = self.arguments[i if i < len(self.arguments) else -1]
-        rule = self.rules.get(name)
-        if rule is None:
+        if name not in self.rules:
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
-        return rule
+        return self.rules[name]
 
     def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: Any) -> Any:
         """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
-        positions = node.plan.positions
         values = []
-        for name in rule.names:
-            if name in positions:
-                value = node.values[positions[name]]
-                values.append(self._recorded(node, name, value) if create_graph else value)
-            else:
+        for k, name in node.plan.sources[rule]:
+            if k < 0:
                 values.append(node.params.get(name, extra))
+            elif create_graph:
+                values.append(self._recorded(node, name, node.values[k]))
+            else:
+                values.append(node.values[k])
         try:
             return rule.function(g, *values)
         except Exception as error:
@@ -479,24 +558,13 @@ class Op(Generic[P]):
         return f"<op {self.name}>"
 
 
-def _arrays_in(values: list[Any]) -> list[Any]:
-    """The arrays among saved values: those of a variadic op stand in a tuple, as do the numbers of a shape."""
-    arrays = []
-    for value in values:
-        if isinstance(value, np.ndarray):
-            arrays.append(value)
-        elif type(value) is tuple:
-            arrays += [x for x in value if isinstance(x, np.ndarray)]
-    return arrays
-
-
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     if edge is None or not isinstance(value, np.ndarray):
         return wrap(value) if isinstance(value, np.ndarray) else value
     if isinstance(edge, Node):
         return wrap(value, edge)
-    if edge.array is not value:
-        raise RuntimeError("create_graph: the array of a leaf was replaced after the forward pass that used it")
+    if edge.array is not value and edge.array.tobytes() != value.tobytes():
+        raise RuntimeError("create_graph: the values of a leaf were changed after the forward pass that used them")
     return edge
 
 
@@ -694,7 +762,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
     for edge, gx in zip(node.edges or (), gradients, strict=True):
         if edge is None or gx is None:
             continue
-        if not create_graph and type(gx) is not np.ndarray:
+        if type(gx) is not np.ndarray and not create_graph:
             gx = np.asarray(gx)
         if gx.shape != edge.shape:
             if not op.broadcasts:
@@ -703,7 +771,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
                     f" — at {node.where}"
                 )
             gx = sum_to(gx, shape=edge.shape)
-        if gx.dtype != edge.dtype:
+        if gx.dtype is not edge.dtype and gx.dtype != edge.dtype:
             gx = cast(gx, dtype=edge.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
@@ -771,9 +839,6 @@ def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
     return nodes, leaves
 
 
-_sequence_number = operator.attrgetter("seq")
-
-
 def leading_to(order: list[Node], wanted: set[int]) -> set[int]:
     """The ids of the targets and of all nodes that lead to one."""
     needed = set(wanted)
@@ -835,8 +900,7 @@ def broadcast_to(input: Array, shape: tuple[int, ...]) -> Any:
 @op
 def cast(input: Array, dtype: Any) -> Any:
     """The input's values in another dtype; the drive casts the gradient back."""
-    with np.errstate(all="ignore"):  # NaN and inf have no integer, and no warning, as in PyTorch
-        return input.astype(dtype)
+    return input.astype(dtype)
 
 
 @sum_to.vjp("input")

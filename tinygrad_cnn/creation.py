@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import random
+from tinygrad_cnn import locks, random
 from tinygrad_cnn.dtypes import dtype_of, result_type
 from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
@@ -43,14 +43,15 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device("as_tensor", device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
-    return Tensor(_array(data, dtype))
+    array = _array(data, dtype)
+    return Tensor(locks.share(array) if isinstance(data, np.ndarray) and np.may_share_memory(array, data) else array)
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares its memory with `ndarray`: a write to one shows in the other."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, this is {type(ndarray).__name__}")
-    return Tensor(_checked(np.asarray(ndarray)))  # of a subclass, such as a matrix, just the numbers
+    return Tensor(locks.share(_checked(np.asarray(ndarray))))  # of a subclass, such as a matrix, just the numbers
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:

@@ -1,129 +1,153 @@
 """Locks on arrays that a live graph still needs: NumPy refuses to write to them, so no gradient is silently wrong.
 
 An array is locked by clearing its `writeable` flag, and the flag of the array that owns its memory; both come back
-when the last node that needs them is gone.
+when the last node that needs them is gone. Two things are out of a flag's reach: a view that NumPy made of the memory
+before it was locked, and memory that is not NumPy's. So memory that was handed out as an ndarray, or came in as one,
+is remembered (`share`), and a graph that needs it keeps a copy of its own besides.
 
 This runs once for each op that is recorded, so it is written for speed: `setflags(False)` costs a fifth of what
-`flags.writeable = False` does.
+`flags.writeable = False` does, and half of what it does by keyword.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from types import CodeType
-from typing import Any
+import weakref
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-# Reentrant, because making an object may start the garbage collector, and that may drop a `Held`.
+Array: TypeAlias = np.ndarray[Any, Any]
+
+# Reentrant, because making an object may start the garbage collector, and that may drop a node with its locks.
 _guard = threading.RLock()
-_entries: dict[int, _Entry] = {}
+_take, _give = _guard.acquire, _guard.release  # called by hand, which takes a third of the time of `with`
+
+# By the id of the array that owns the memory: how many saved values need it; and, where that is not just the owner's
+# flag, the arrays whose flags are to be restored.
+_counts: dict[int, int] = {}
+_restore: dict[int, list[Array]] = {}
+_shared: dict[int, weakref.ref[Array]] = {}
 
 
-class _Entry:
-    """The locks on one piece of memory: who asked first, and whose flag is to be restored."""
-
-    __slots__ = ("arrays", "code", "count", "instruction", "op", "owner", "path")
-
-    op: Any
-    code: CodeType
-    instruction: int
-    path: str
-    count: int
-    owner: np.ndarray[Any, Any]
-    arrays: list[np.ndarray[Any, Any]]  # the owner first
-
-
-class Held(list[_Entry]):
-    """The locks of one node: whoever drops it gives them back."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        with _guard:
-            for entry in self:
-                entry.count -= 1
-                if not entry.count:
-                    for array in entry.arrays:
-                        array.setflags(True)  # type: ignore[call-arg]  # by keyword it takes twice as long
-                    del _entries[id(entry.owner)]
-
-
-def owner_of(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def owner_of(array: Array) -> Array:
     """The array that owns the memory of `array`, or the outermost one if the memory is not NumPy's."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
-def acquire(arrays: Iterable[np.ndarray[Any, Any]], node: Any) -> Held:
-    """Lock arrays that `node` needs, until the result is dropped."""
-    held = Held()
-    with _guard:
-        for array in arrays:
+def acquire(values: list[Any]) -> None:
+    """Lock the arrays among the values that a node saves, and in the tuples among them, until `release`.
+
+    A shared array is replaced by a copy; it is appended too, so that it is locked all the same.
+    """
+    if _shared:
+        _copy_shared(values)
+    for array in values:
+        if type(array) is np.ndarray:
             owner = array if array.base is None else owner_of(array)
-            entry = _entries.get(id(owner))
-            if entry is None:
-                entry = _entries[id(owner)] = _Entry()
-                entry.count = 0
-                entry.owner = owner
-                entry.op = node.op  # not the node itself: it must be free to die
-                entry.code = node.code
-                entry.instruction = node.instruction
-                entry.path = node.path
-                entry.arrays = []
-            entry.count += 1
-            held.append(entry)
-            if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
-                owner.setflags(False)  # type: ignore[call-arg]  # by keyword it takes twice as long
-                entry.arrays.append(owner)
-            if array is not owner and array.flags.writeable:
-                array.setflags(False)  # type: ignore[call-arg]  # by keyword it takes twice as long
-                entry.arrays.append(array)
-    return held
+            key = id(owner)
+            _take()
+            try:
+                count = _counts.get(key, 0)
+                _counts[key] = count + 1
+                if not count:
+                    if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
+                        owner.setflags(False)  # type: ignore[call-arg]
+                    else:
+                        _restore[key] = []
+                if array is not owner and array.flags.writeable:
+                    array.setflags(False)  # type: ignore[call-arg]
+                    _restore.setdefault(key, [owner]).append(array)
+            finally:
+                _give()
+        elif type(array) is tuple:
+            acquire(list(array))
 
 
-def _can_be_given_back(owner: np.ndarray[Any, Any]) -> bool:
+def release(values: Sequence[Any]) -> None:
+    """Give back the locks on these values of a node; memory can be written to when no other node needs it."""
+    for array in values:
+        if type(array) is np.ndarray:
+            owner = array if array.base is None else owner_of(array)
+            key = id(owner)
+            _take()
+            try:
+                count = _counts[key]
+                if count > 1:
+                    _counts[key] = count - 1
+                else:
+                    del _counts[key]
+                    for locked in _restore.pop(key, (owner,)) if _restore else (owner,):
+                        locked.setflags(True)  # type: ignore[call-arg]
+            finally:
+                _give()
+        elif type(array) is tuple:
+            release(array)
+
+
+def _copy_shared(values: list[Any]) -> None:
+    for i, value in enumerate(values[:]):
+        if any(id(owner_of(x)) in _shared for x in arrays_in([value])):
+            many = type(value) is tuple
+            values[i] = tuple([x.copy() if isinstance(x, np.ndarray) else x for x in value]) if many else value.copy()
+            values.append(value)
+
+
+def arrays_in(values: Sequence[Any]) -> list[Array]:
+    """The arrays among saved values: those of a variadic op stand in a tuple, as do the numbers of a shape."""
+    found: list[Array] = []
+    for value in values:
+        found += [x for x in (value if type(value) is tuple else (value,)) if isinstance(x, np.ndarray)]
+    return found
+
+
+def _can_be_given_back(owner: Array) -> bool:
     """Whether NumPy would set the flag of foreign memory again: it does only where that has a writable buffer."""
     try:
         base: Any = owner.base
         return not memoryview(base).readonly
-    except TypeError:  # PyTorch's memory, a DLPack capsule; in-place methods still ask `holder`
+    except TypeError:  # PyTorch's memory, a DLPack capsule; in-place methods still ask `is_held`
         return False
 
 
-def writeable(variable: Any) -> np.ndarray[Any, Any]:
+def share(array: Array) -> Array:
+    """The array itself, remembered as one that others may write to, by views of it that nobody here knows of."""
+    owner = owner_of(array)
+    key = id(owner)
+    if key not in _shared:
+        _shared[key] = weakref.ref(owner, lambda _: _shared.pop(key, None))
+    return array
+
+
+def is_held(array: Array) -> bool:
+    """Whether a live graph needs the memory of `array`."""
+    return id(owner_of(array)) in _counts
+
+
+def writeable(variable: Any) -> Array:
     """The array of `variable`, to be written to. A live graph that needs the old values keeps the old array.
 
     So an optimizer may step while the graph of some other forward pass is alive: the parameter then gets a copy.
     """
-    array: np.ndarray[Any, Any] = variable.array
-    if array.flags.writeable and (array.base is None or holder(array) is None):
+    array: Array = variable.array
+    if array.flags.writeable and (array.base is None or not is_held(array)):
         return array
-    if holder(array) is None:
+    if not is_held(array):
         raise ValueError(f"an array of shape {array.shape} is read-only, expected one that can be written to")
     variable.array = array.copy()
-    copied: np.ndarray[Any, Any] = variable.array
+    copied: Array = variable.array
     return copied
 
 
-def seal(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def seal(array: Array) -> Array:
     """The array itself, locked as long as a live graph needs its memory: a view may be older than that graph."""
     if array.flags.writeable and array.base is not None:
         with _guard:
-            entry = _entries.get(id(owner_of(array)))
-            if entry is not None:
+            owner = owner_of(array)
+            if id(owner) in _counts:
                 array.setflags(write=False)
-                entry.arrays.append(array)
+                _restore.setdefault(id(owner), [owner]).append(array)
     return array
-
-
-def holder(array: np.ndarray[Any, Any]) -> str | None:
-    """The first node that needs the memory of `array`, in words, or None."""
-    from tinygrad_cnn import source
-
-    entry = _entries.get(id(owner_of(array)))
-    if entry is None:
-        return None
-    return f"{entry.op.name} at {source.describe(entry.code, entry.instruction, entry.path)}"

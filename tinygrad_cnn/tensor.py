@@ -281,10 +281,13 @@ class Tensor(Variable):
         return self.array.tolist()
 
     def numpy(self, *, force: _Bool = False) -> np.ndarray[Any, Any]:
-        """The ndarray itself, sharing memory; one that requires grad is detached first by `force`."""
+        """The ndarray itself, sharing memory; one that requires grad is detached first by `force`.
+
+        A graph that needs its values later keeps a copy, since a view of this array cannot be locked.
+        """
         if self.tracked and not force:
             raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
-        return locks.seal(self.array)
+        return locks.seal(locks.share(self.array))
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
@@ -499,7 +502,7 @@ class Tensor(Variable):
         """
         if self.tracked and self.node is None and is_grad_enabled():
             raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
-        if (holder := locks.holder(self.array)) is not None:
+        if (holder := autograd.holder(self.array)) is not None:
             raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
         shared = _shares_memory(self)
         before = wrap(self.array, self.node)
@@ -549,7 +552,7 @@ class Tensor(Variable):
         if is_grad_enabled() and (self.tracked or (isinstance(value, Variable) and value.tracked)):
             self._change("t[i] = v", lambda x: ops.index_put(x, index, value), "index_put(t, i, v)")
             return
-        if (holder := locks.holder(self.array)) is not None:
+        if (holder := autograd.holder(self.array)) is not None:
             raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
         self.array[_plain_index(index)] = value.array if isinstance(value, Variable) else value
 
@@ -824,3 +827,9 @@ class Tensor(Variable):
 
 
 Variable.kind = Tensor  # the one knot: the engine makes Tensors, and Tensor is built on the engine
+
+
+# Type checkers see the ops in the class; what runs are plain functions, which Python calls faster.
+for _name, _method in list(vars(Tensor).items()):
+    if isinstance(_method, autograd.Op):
+        setattr(Tensor, _name, _method.method())

@@ -27,7 +27,6 @@ from tinygrad_cnn.ops.elementwise import (
     lt,
     mul,
     neg,
-    quiet,
     sigmoid,
     sub,
     tanh,
@@ -198,7 +197,6 @@ def hardsigmoid_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def hardswish(input: Array, inplace: bool = False) -> Any:
     """input · hardsigmoid(input) (Howard et al., "Searching for MobileNetV3", 2019).
 
@@ -218,7 +216,6 @@ def hardswish_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def scaled_elu(input: Array, alpha: float, scale: float, input_scale: float) -> Any:
     """scale · input above 0, scale · alpha · (e^(input_scale · input) - 1) elsewhere: elu, celu and selu are these.
 
@@ -271,7 +268,6 @@ def selu(input: Any, inplace: bool = False) -> Any:
 
 
 @op
-@quiet
 def silu(input: Array, inplace: bool = False) -> Any:
     """input · sigmoid(input), also called swish.
 
@@ -290,7 +286,6 @@ def silu_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def gelu(input: Array, approximate: str = "none") -> Any:
     """input · Φ(input), Φ the normal distribution function; with `approximate` "tanh" a formula close to it.
 
@@ -325,7 +320,6 @@ def gelu_grad(g: Array, input: Array, approximate: str) -> Array:
 
 
 @op
-@quiet
 def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + e^(beta · input)) / beta; the input itself where beta · input > threshold.
 
@@ -345,7 +339,6 @@ def softplus_grad(g: Array, input: Array, beta: float, threshold: float) -> Arra
 
 
 @op
-@quiet
 def mish(input: Array, inplace: bool = False) -> Any:
     """input · tanh(softplus(input)) (Misra, 2019).
 
@@ -364,7 +357,6 @@ def mish_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def logsigmoid(input: Array) -> Any:
     """log(sigmoid(input)), exact also where the sigmoid is close to 0 or 1.
 
@@ -422,7 +414,6 @@ def glu(input: Any, dim: int = -1) -> Any:
 
 
 @op
-@quiet
 def softmax(input: Array, dim: int | None = None, dtype: Any = None) -> Any:
     """e^input divided by its sum along `dim`: positive numbers that sum to 1. `dtype`: compute in that dtype.
 
@@ -442,7 +433,6 @@ def softmax_grad(g: Array, out: Array, dim: int | None) -> Array:
 
 
 @op
-@quiet
 def log_softmax(input: Array, dim: int | None = None, dtype: Any = None) -> Any:
     """log(softmax(input)) along `dim`, exact also where the softmax is close to 0.
 

@@ -25,8 +25,6 @@ __all__ = [
     "sign", "sin", "sinc", "sinh", "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
-quiet = np.errstate(all="ignore")  # for kernels that meet 1/0, log(0) or an overflow in ordinary use
-
 
 def floating(x: Any) -> Any:
     """The array itself if it holds floats, else its values as the default float, float32."""
@@ -131,7 +129,6 @@ def mul_grad_other(g: Array, input: Array) -> Array:
 
 
 @op(broadcasts=True)
-@quiet
 def div(input: Array, other: Array, *, rounding_mode: str | None = None) -> Any:
     """input / other; with `rounding_mode` "trunc" rounded towards 0, with "floor" downwards (integers stay integers).
 
@@ -185,7 +182,6 @@ def floor_divide(input: Any, other: Any) -> Any:
 
 
 @op(broadcasts=True)
-@quiet
 def remainder(input: Array, other: Array) -> Any:
     """input - other · floor(input / other), which has the sign of `other`, as Python's %.
 
@@ -273,7 +269,6 @@ def clone_grad(g: Array) -> Array:
 
 
 @op(broadcasts=True)
-@quiet
 def lerp(input: Array, end: Array, weight: Array) -> Any:
     """input + weight · (end - input): `weight` 0 gives `input`, 1 gives `end`, exactly.
 
@@ -327,7 +322,6 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
 
 
 @op(broadcasts=True)
-@quiet
 def pow(input: Array, exponent: Array) -> Any:
     """input to the power of `exponent`; each may be an array or a number.
 
@@ -373,7 +367,6 @@ def pow_grad_exponent(g: Array, out: Array, input: Array, exponent: Array) -> Ar
 
 
 @op
-@quiet
 def square(input: Array) -> Any:
     """input².
 
@@ -390,7 +383,6 @@ def square_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def sqrt(input: Array) -> Any:
     """The square root; NaN below 0, and the gradient at 0 is inf.
 
@@ -407,7 +399,6 @@ def sqrt_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def rsqrt(input: Array) -> Any:
     """1 / √input.
 
@@ -424,7 +415,6 @@ def rsqrt_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def reciprocal(input: Array) -> Any:
     """1 / input.
 
@@ -444,7 +434,6 @@ def reciprocal_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def exp(input: Array) -> Any:
     """e to the power of each element.
 
@@ -461,7 +450,6 @@ def exp_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def exp2(input: Array) -> Any:
     """2 to the power of each element.
 
@@ -478,7 +466,6 @@ def exp2_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def expm1(input: Array) -> Any:
     """e^input - 1, exact also near 0.
 
@@ -495,7 +482,6 @@ def expm1_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def log(input: Array) -> Any:
     """The natural logarithm; -inf at 0, NaN below.
 
@@ -512,7 +498,6 @@ def log_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def log2(input: Array) -> Any:
     """The logarithm to base 2.
 
@@ -529,7 +514,6 @@ def log2_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def log10(input: Array) -> Any:
     """The logarithm to base 10.
 
@@ -546,7 +530,6 @@ def log10_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def log1p(input: Array) -> Any:
     """log(1 + input), exact also near 0.
 
@@ -563,7 +546,6 @@ def log1p_grad(g: Array, input: Array) -> Array:
 
 
 @op(broadcasts=True)
-@quiet
 def logaddexp(input: Array, other: Array) -> Any:
     """log(e^input + e^other), without overflow.
 
@@ -585,7 +567,6 @@ def logaddexp_grad_other(g: Array, input: Array, other: Array) -> Array:
 
 
 @op
-@quiet
 def sigmoid(input: Array) -> Any:
     """1 / (1 + e^-input).
 
@@ -624,7 +605,6 @@ def erf_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def sin(input: Array) -> Any:
     """The sine of an angle in radians.
 
@@ -641,7 +621,6 @@ def sin_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def cos(input: Array) -> Any:
     """The cosine of an angle in radians.
 
@@ -658,7 +637,6 @@ def cos_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def tan(input: Array) -> Any:
     """The tangent of an angle in radians.
 
@@ -675,7 +653,6 @@ def tan_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def asin(input: Array) -> Any:
     """The angle in radians, from -π/2 to π/2, whose sine is the input; NaN outside of -1 … 1.
 
@@ -692,7 +669,6 @@ def asin_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def acos(input: Array) -> Any:
     """The angle in radians, from 0 to π, whose cosine is the input; NaN outside of -1 … 1.
 
@@ -755,7 +731,6 @@ def inverse_square_radius(y: Array, x: Array) -> Array:
 
 
 @op
-@quiet
 def sinh(input: Array) -> Any:
     """The hyperbolic sine.
 
@@ -772,7 +747,6 @@ def sinh_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def cosh(input: Array) -> Any:
     """The hyperbolic cosine.
 
@@ -805,7 +779,6 @@ def tanh_grad(g: Array, out: Array) -> Array:
 
 
 @op
-@quiet
 def sinc(input: Array) -> Any:
     """sin(πx) / (πx), and 1 at 0.
 
@@ -823,7 +796,6 @@ def sinc_grad(g: Array, input: Array) -> Array:
 
 
 @op
-@quiet
 def sinc_family(input: Array, order: int) -> Any:
     """j(z) / z^order, where j is the spherical Bessel function of an order: order 0 is sin(z)/z.
 

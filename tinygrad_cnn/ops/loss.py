@@ -29,7 +29,6 @@ from tinygrad_cnn.ops.elementwise import (
     minimum,
     mul,
     neg,
-    quiet,
     rsub,
     square,
     sub,
@@ -299,7 +298,6 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
 
 @op(broadcasts=True)
-@quiet
 def binary_cross_entropy_terms(input: Array, target: Array) -> Any:
     """-(target · log(input) + (1 - target) · log(1 - input)), with no logarithm below -100.
 

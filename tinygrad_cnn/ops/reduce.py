@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, Variable, broadcast_to, composite, op
-from tinygrad_cnn.ops.elementwise import array_of, clamp_min, exp, floating, maximum, minimum, quiet, where
+from tinygrad_cnn.ops.elementwise import array_of, clamp_min, exp, floating, maximum, minimum, where
 from tinygrad_cnn.ops.index import axis_of, gather
 from tinygrad_cnn.ops.shape import cat, diagonal, flip, narrow
 
@@ -130,7 +130,6 @@ def mean_grad(g: Array, input_shape: tuple[int, ...], dim: Dim, keepdim: bool) -
 
 
 @op
-@quiet
 def var(
     input: Array,
     dim: Dim | bool = None,
@@ -238,7 +237,6 @@ def std_mean(
 
 
 @op
-@quiet
 def logsumexp(input: Array, dim: int | Sequence[int], keepdim: bool = False) -> Any:
     """log(sum(exp(input))) over the dimensions `dim`, without overflow.
 
@@ -530,7 +528,6 @@ def _like_uint8(truth: Any, input: np.ndarray[Any, Any]) -> Any:
 
 
 @op
-@quiet
 def vector_norm(input: Array, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """(sum |x|^ord)^(1/ord) over the dimensions `dim`; inf and -inf: the extremes of |x|; 0: how many are not 0.
 
