@@ -40,6 +40,14 @@ def test_the_same_tensor_twice_counts_twice() -> None:
     assert x.grad.tolist() == [6.0]
 
 
+def test_a_result_that_is_used_twice_by_one_op_gets_both_gradients() -> None:
+    x = leaf(3.0)
+    y = x * 1.0
+    (y + y).sum().backward()  # both gradients are one and the same array
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0]
+
+
 def test_backward_accumulates() -> None:
     x = leaf(3.0)
     for _ in range(2):

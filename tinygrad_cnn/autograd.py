@@ -139,16 +139,23 @@ class Plan:
 
     `places` tells of each name that backward will want the number of the array argument that it is, or -1 for
     whatever else; `positions` where its value stands in a node's `values`; `wants` which arguments get a gradient.
-    `sources` tells of each rule that will run where to take what it names from: a position, or -1 for a parameter.
+    `rules` holds the rules of those, each with the number of its argument, `fused` tells of the shortcut.
     """
 
-    __slots__ = ("places", "positions", "sources", "wants")
+    __slots__ = ("fused", "places", "positions", "rules", "wants")
 
-    def __init__(self, places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule]) -> None:
+    def __init__(
+        self, places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None], fused: Rule | None
+    ) -> None:
         self.places = tuple(places.items())
         self.positions = {name: k for k, name in enumerate(places)}
-        self.sources = {rule: tuple([(self.positions.get(name, -1), name) for name in rule.names]) for rule in rules}
         self.wants = wants
+        self.fused = self.sources(fused)
+        self.rules = [(i, rule, self.sources(rule)) for i, rule in enumerate(rules) if wants[i]]
+
+    def sources(self, rule: Rule | None) -> tuple[tuple[int, str], ...]:
+        """Where a rule takes what it names from: a position among the values, or -1 for a parameter; and the name."""
+        return tuple([(self.positions.get(name, -1), name) for name in rule.names]) if rule else ()
 
 
 class Node:
@@ -313,14 +320,14 @@ class Op(Generic[P]):
     def _plan(self, needs: int, count: int) -> Plan:
         """The plan of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
         last = len(self.arguments) - 1
-        asked = [a for i, a in enumerate(self.arguments) if needs >> i & 1 or (self.variadic and i == last)]
-        rules = [rule for rule in (*map(self.rules.get, asked), self.fused) if rule]
-        wanted = {name for rule in rules for name in rule.names}
+        rules = [self.rules.get(self.arguments[min(i, last)]) for i in range(count)]
+        asked = [rule for i, rule in enumerate(rules) if needs >> i & 1]
+        wanted = {name for rule in (*asked, self.fused) if rule for name in rule.names}
         unsaved = {"needs", "index"} if self.variadic else {"needs"}
         places = {} if self.variadic else self.places
         names = sorted(wanted - set(self.statics) - unsaved)
         wants = tuple(bool(needs >> i & 1) for i in range(count))
-        return Plan({name: places.get(name, -1) for name in names}, wants, rules)
+        return Plan({name: places.get(name, -1) for name in names}, wants, rules, self.fused)
 
     # -- calling --
 
@@ -504,27 +511,27 @@ class Op(Generic[P]):
     def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
         """The gradients of the array arguments that want one, given the gradient `g` of the result."""
         if self.fused and not create_graph:
-            result: Sequence[Any] = self._run(self.fused, node, g, False, wants)
+            result: Sequence[Any] = self._run(self.fused, node.plan.fused, node, g, False, wants)
             return result
-        found = []
-        for i, want in enumerate(wants):
-            found.append(self._run(self._rule(i), node, g, create_graph, i) if want else None)
+        found: list[Any] = [None] * len(wants)
+        for i, rule, sources in node.plan.rules:
+            if wants[i]:
+                found[i] = self._run(rule, sources, node, g, create_graph, i)
         return found
 
     def pull(self, node: Node, i: int, g: Any) -> Any:
         """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
-        return self._run(self._rule(i), node, g, False, i)
+        return next(self._run(rule, sources, node, g, False, i) for j, rule, sources in node.plan.rules if j == i)
 
-    def _rule(self, i: int) -> Rule:
-        name = self.arguments[i if i < len(self.arguments) else -1]
-        if name not in self.rules:
-            raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
-        return self.rules[name]
-
-    def _run(self, rule: Rule, node: Node, g: Any, create_graph: bool, extra: Any) -> Any:
+    def _run(
+        self, rule: Rule | None, sources: Sequence[tuple[int, str]], node: Node, g: Any, create_graph: bool, extra: Any
+    ) -> Any:
         """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
+        if rule is None:
+            name = self.arguments[min(extra, len(self.arguments) - 1)]
+            raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
         values = []
-        for k, name in node.plan.sources[rule]:
+        for k, name in sources:
             if k < 0:
                 values.append(node.params.get(name, extra))
             elif create_graph:
@@ -759,7 +766,8 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
     gradients = op.gradients(node, g, wants, create_graph)
     if state.observer is not None:
         state.observer.stepped(node, g, wants, gradients)
-    for edge, gx in zip(node.edges or (), gradients, strict=True):
+    for i, edge in enumerate(node.edges or ()):
+        gx = gradients[i]
         if edge is None or gx is None:
             continue
         if type(gx) is not np.ndarray and not create_graph:
