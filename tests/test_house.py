@@ -21,6 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     {"kernels", "random", "dtypes", "modes", "source"},
     {"locks"},
+    {"recording"},
     {"autograd"},
     {"ops"},
     {"tensor"},
@@ -36,7 +37,15 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # Code lines without docstrings, comments and blank lines. What a reader must hold in mind at once stays small: the
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
-BUDGET = {"autograd.py": 660, "tensor.py": 600, "ops": 3500, "kernels": 2900, "nn": 2200, ".": 22000}
+BUDGET = {
+    "recording.py": 480,
+    "autograd.py": 230,
+    "tensor.py": 600,
+    "ops": 3500,
+    "kernels": 2900,
+    "nn": 2200,
+    ".": 22000,
+}
 
 
 def room_of(path: Path) -> str:

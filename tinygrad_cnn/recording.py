@@ -1,0 +1,672 @@
+"""The forward half of the engine: ops that record themselves. (The backward half is autograd.py.)
+
+It reads from top to bottom, in the order in which things happen:
+
+1. `Variable`, what the engine needs to know of a tensor, and `Node`, one recorded call,
+2. `Op`, a kernel with one gradient rule per argument: calling it computes, and records,
+3. three ops that the engine itself uses.
+
+(`no_grad` and the other recording modes are in modes.py, the locks on arrays that a graph needs in locks.py.)
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import inspect
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from types import CodeType, MethodType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
+
+import numpy as np
+
+from tinygrad_cnn import locks, source
+from tinygrad_cnn.dtypes import plain_array, promote
+from tinygrad_cnn.modes import state
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
+
+__all__ = [
+    "Array", "Node", "Op", "Rule", "Variable", "age", "broadcast_to", "cast", "composite", "holder", "op", "sum_to",
+    "wrap",
+]  # fmt: skip
+
+Array: TypeAlias = Annotated[Any, "array"]
+"""An array argument of an op: an ndarray inside a kernel; a Tensor, an ndarray or a number in a call."""
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# ---- 1. variables and nodes --------------------------------------------------------------------------------
+
+
+class Variable:
+    """What the engine needs to know of a tensor; `Tensor` adds the methods that people call.
+
+    `array` is the ndarray, `tracked` says whether gradients flow to it, `node` is the recorded call that made it
+    (None for a leaf), and a leaf's `grad` is where `backward` adds its gradient.
+    """
+
+    __slots__ = ("__weakref__", "_grad", "array", "hooks", "node", "tracked")
+    kind: ClassVar[type[Variable]]  # the class of an op's result; tensor.py sets it to Tensor, the one knot
+
+    array: np.ndarray[Any, Any]
+    tracked: bool
+    node: Node | None
+    _grad: Tensor | None
+    hooks: dict[int, Callable[[Any], Any]] | None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """A leaf's gradient, to which `backward` adds: None, or of this tensor's shape and dtype."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Variable):
+                raise TypeError(f"grad: the new gradient is a {type(value).__name__}, expected a Tensor or None")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(
+                    f"grad: the new gradient is {value.dtype} {value.shape}, this tensor {self.dtype} {self.shape}"
+                )
+        self._grad = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the dimensions, outermost first."""
+        shape: tuple[int, ...] = self.array.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements, a NumPy dtype."""
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
+
+    @property
+    def edge(self) -> Node | Variable:
+        """Where a gradient of this variable goes: to the node that made it, or to the leaf itself."""
+        return self if self.node is None else self.node
+
+
+_new: Callable[[type[Variable]], Variable] = object.__new__
+
+
+def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
+    """A Tensor around `array`, without checks and without a copy."""
+    out = _new(Variable.kind)
+    out.array = array
+    out.node = node
+    out.tracked = node is not None
+    out._grad = None
+    out.hooks = None
+    return out  # type: ignore[return-value]
+
+
+class Plan:
+    """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
+
+    `places` tells of each name that backward will want the number of the array argument that it is, or -1 for
+    whatever else; `positions` where its value stands in a node's `values`; `wants` which arguments get a gradient.
+    `rules` holds the rules of those, each with the number of its argument, `fused` tells of the shortcut.
+    """
+
+    __slots__ = ("fused", "places", "positions", "rules", "wants")
+
+    def __init__(
+        self, places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None], fused: Rule | None
+    ) -> None:
+        self.places = tuple(places.items())
+        self.positions = {name: k for k, name in enumerate(places)}
+        self.wants = wants
+        self.fused = self.sources(fused)
+        self.rules = [(i, rule, self.sources(rule)) for i, rule in enumerate(rules) if wants[i]]
+
+    def sources(self, rule: Rule | None) -> tuple[tuple[int, str], ...]:
+        """Where a rule takes what it names from: a position among the values, or -1 for a parameter; and the name."""
+        return tuple([(self.positions.get(name, -1), name) for name in rule.names]) if rule else ()
+
+
+class Node:
+    """One recorded call of an op.
+
+    `edges` holds, for each array argument, where its gradient goes: a Node, a leaf, or None.
+    `values` holds what the gradient rules named: inputs, the result, shapes, kept integers. Nothing else is kept alive.
+    """
+
+    __slots__ = (
+        "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "op", "params", "path",
+        "plan", "seq", "shape", "values",
+    )  # fmt: skip
+
+    counter: ClassVar[Any] = itertools.count()
+
+    op: Any  # an Op; as a class attribute a type checker would take it for a method
+    edges: tuple[Node | Variable | None, ...] | None
+    plan: Plan
+    values: Sequence[Any]
+    params: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    seq: int
+    path: str
+    label: tuple[str, int] | None
+    code: CodeType
+    instruction: int
+    hooks: dict[int, Callable[[Any], Any]] | None
+
+    @property
+    def where(self) -> str:
+        """The user's line that made the node, and the module inside which it ran: `model.py:31, in block1.conv2`."""
+        return source.describe(self.code, self.instruction, self.path)
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The values that are kept for backward, by name; none once the node is released."""
+        return dict(zip(self.plan.positions, self.values, strict=False))
+
+    @property
+    def edge(self) -> Node:
+        """A node is its own edge, so that nodes and variables can be asked alike."""
+        return self
+
+    def release(self) -> None:
+        """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
+        self.edges = None
+        values, self.values = self.values, ()
+        if values:
+            locks.release(values)
+
+    def __del__(self) -> None:
+        if self.values:
+            locks.release(self.values)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} at {self.where}>"
+
+
+_quiet = contextvars.copy_context()  # NumPy keeps in it what it warns of; a context is far cheaper than np.errstate
+_quiet.run(np.seterr, all="ignore")
+
+
+# ---- 2. ops ------------------------------------------------------------------------------------------------
+
+
+age = operator.attrgetter("seq")
+
+
+def holder(array: np.ndarray[Any, Any]) -> str | None:
+    """The oldest live node that needs the memory of `array`, in words; None if no graph needs it."""
+    if not locks.is_held(array):
+        return None
+    owner = locks.owner_of(array)
+    nodes = [x for x in gc.get_objects() if type(x) is Node]  # slow, and only on the way to an error
+    needing = [n for n in nodes if any(locks.owner_of(x) is owner for x in locks.arrays_in(n.values))]
+    first = min(needing, key=age)
+    return f"{first.op.name} at {first.where}"
+
+
+class Rule:
+    """A gradient rule, and the names of what it wants besides the incoming gradient."""
+
+    def __init__(self, function: Callable[..., Any], known: set[str], op: str) -> None:
+        self.function = function
+        self.names = tuple(inspect.signature(function).parameters)[1:]
+        if unknown := set(self.names) - known:
+            raise TypeError(f"{op}: the rule {function.__name__} names {sorted(unknown)}, the op knows {sorted(known)}")
+
+
+class Op(Generic[P]):
+    """A kernel on ndarrays, and one gradient rule for each array argument.
+
+    Called with ndarrays it computes and returns an ndarray; called with Tensors it returns a Tensor, and records a
+    Node if one of them requires grad. The parameters annotated `Array` are the array arguments (without annotations:
+    the positional ones that have no default); `*name: Array` stands for any number of them. All others are static:
+    numbers, tuples, strings.
+    """
+
+    def __init__(
+        self, kernel: Callable[P, Any], broadcasts: bool, promotes: bool, differentiable: bool, keeps: str | None
+    ) -> None:
+        functools.update_wrapper(self, kernel)
+        parameters = inspect.signature(kernel).parameters.values()
+        arrays = [p for p in parameters if _is_array(p)]
+        self.kernel: Callable[..., Any] = kernel
+        self.name = kernel.__name__
+        self.broadcasts = broadcasts
+        self.promotes = promotes
+        self.differentiable = differentiable
+        self.keeps = keeps
+        self.rules: dict[str, Rule] = {}
+        self.fused: Rule | None = None
+        self.arguments = tuple(p.name for p in arrays)
+        self.places = {p.name: i for i, p in enumerate(arrays)}
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in arrays)
+        self.names = tuple(p.name for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters if p not in arrays and p.default is not p.empty}
+        self.optional = {p.name: p.default for p in arrays if p.default is not p.empty}
+        self.statics = tuple(name for name in self.names if name not in self.arguments)
+        # A call that gives just the arrays, in order, needs no binding: the common case, and the fast one.
+        simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
+        self.simple = len(arrays) if simple else -1
+        self.ordered = self.names[: len(arrays)] == self.arguments
+        self._plans: dict[int, Plan] = {}
+
+    # -- building --
+
+    def vjp(self, argument: str) -> Callable[[F], F]:
+        """Register the gradient rule of one argument: a function of the incoming gradient `g` and of whatever it names.
+
+        It can name array arguments, `out` (the result), static parameters, what the kernel keeps, and `x_shape` for
+        the shape of an argument `x`. Only what the rules name is kept for backward. A rule is plain code over ops
+        and operators: fed arrays it computes, fed Tensors it is recorded, and so it can be differentiated again.
+        """
+        if argument not in self.arguments:
+            raise TypeError(f"{self.name}: {argument!r} is not an array argument, those are {self.arguments}")
+
+        def register(function: F) -> F:
+            self.rules[argument] = Rule(function, self._known(), self.name)
+            self._plans.clear()
+            return function
+
+        return register
+
+    def shortcut(self, function: F) -> F:
+        """Register a function that returns the gradients of all arguments at once, for arrays only.
+
+        It may name what a rule may, and `needs` (one bool an argument); it returns one array or None an argument.
+        It stands beside the rules and must agree with them: they still serve `create_graph=True`.
+        """
+        self.fused = Rule(function, self._known() | {"needs"}, self.name)
+        self._plans.clear()
+        return function
+
+    def _known(self) -> set[str]:
+        kept = {self.keeps} if self.keeps else set()
+        index = {"index"} if self.variadic else set()
+        return {"out", *self.names, *(f"{name}_shape" for name in self.arguments)} | kept | index
+
+    def _plan(self, needs: int, count: int) -> Plan:
+        """The plan of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
+        last = len(self.arguments) - 1
+        rules = [self.rules.get(self.arguments[min(i, last)]) for i in range(count)]
+        asked = [rule for i, rule in enumerate(rules) if needs >> i & 1]
+        wanted = {name for rule in (*asked, self.fused) if rule for name in rule.names}
+        unsaved = {"needs", "index"} if self.variadic else {"needs"}
+        places = {} if self.variadic else self.places
+        names = sorted(wanted - set(self.statics) - unsaved)
+        wants = tuple(bool(needs >> i & 1) for i in range(count))
+        return Plan({name: places.get(name, -1) for name in names}, wants, rules, self.fused)
+
+    # -- calling --
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Op[P]: ...
+    @overload
+    def __get__(self: Op[Concatenate[Any, Q]], instance: Any, owner: Any) -> Callable[Q, Tensor]: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Split a call into array arguments and static parameters, with every default filled in."""
+        if self.variadic:
+            return args, self.defaults | kwargs
+        count = len(self.arguments)
+        if not kwargs and self.ordered and len(args) == len(self.names):  # everything is given, by position
+            return args[:count], dict(zip(self.statics, args[count:], strict=True))
+        if len(args) > len(self.names):
+            raise TypeError(f"{self.name}: {len(args)} arguments, expected at most {len(self.names)}: {self.names}")
+        given = dict(zip(self.names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in self.names:
+                raise TypeError(f"{self.name}: unknown argument {name!r}, expected {self.names}")
+            if name in given:
+                raise TypeError(f"{self.name}: argument {name!r} is given twice")
+            given[name] = value
+        values = {**self.defaults, **self.optional, **given}
+        if missing := [name for name in self.names if name not in values]:
+            raise TypeError(f"{self.name}: argument {missing[0]!r} is missing")
+        return [values.pop(name) for name in self.arguments], values
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+        inputs: Sequence[Any] = args
+        params: dict[str, Any] = self.defaults
+        if kwargs or len(args) != self.simple:
+            inputs, params = self.bind(args, kwargs)
+        values = []
+        edges: list[Node | Variable | None] = []
+        needs = 0  # a bit mask of the arguments that gradients flow to
+        tensors = False
+        bit = 1
+        for x in inputs:
+            edge = None
+            if isinstance(x, Variable):
+                tensors = True
+                if x.tracked:
+                    needs |= bit
+                    edge = x if x.node is None else x.node
+                x = x.array
+            elif type(x) is not np.ndarray and isinstance(x, (np.ndarray, list)):
+                x = plain_array(x)
+            values.append(x)
+            edges.append(edge)
+            bit <<= 1
+        arrays = values
+        try:
+            if self.promotes:
+                values = promote(values)
+            out = self._compute(values, params)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
+        kept = None
+        if self.keeps:
+            out, kept = out
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if not tensors:
+            return out  # type: ignore[no-any-return]
+        node = None
+        if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            node = self._record(arrays, params, edges, needs, out, kept)
+        result = wrap(out, node)
+        if state.observer is not None:
+            state.observer.computed(self, inputs, params, result)
+        return result
+
+    def method(self) -> Callable[..., Any]:
+        """The op as a method of Tensor: a plain function, with a short way for the common call.
+
+        That is one argument, or a second that is a Tensor of the same float dtype or a number, and nothing else. It
+        does just what `__call__` does, which takes all other calls and needs twice as long.
+        """
+        if self.simple not in (1, 2) or self.keeps or self.variadic:
+            return self
+        kernel, defaults, copy = self.kernel, self.defaults, _quiet.copy
+        count, promotes, differentiable = self.simple, self.promotes, self.differentiable
+        call: Callable[..., Any] = self
+
+        def short(x: Any, *rest: Any, **named: Any) -> Any:
+            a = x.array
+            if named or len(rest) != count - 1 or a.dtype.kind != "f" or state.observer is not None:
+                return call(x, *rest, **named)
+            arrays: tuple[Any, ...] = (a,)
+            edges: tuple[Any, ...] = ((x if x.node is None else x.node) if x.tracked else None,)
+            needs: int = x.tracked
+            for y in rest:
+                if isinstance(y, Variable) and y.array.dtype == a.dtype:
+                    arrays = a, y.array
+                    edges = edges[0], (y if y.node is None else y.node) if y.tracked else None
+                    needs |= y.tracked << 1
+                elif promotes and (type(y) is float or type(y) is int):
+                    arrays, edges = (a, y), (edges[0], None)
+                else:
+                    return call(x, y)
+            try:
+                out = copy().run(kernel, *arrays)
+            except (ValueError, TypeError, IndexError):
+                return call(x, *rest)  # which raises it again, and says where
+            if type(out) is not np.ndarray:
+                out = np.asarray(out)
+            node = None
+            if needs and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+                node = self._record(arrays, defaults, edges, needs, out, None)
+            return wrap(out, node)
+
+        return functools.wraps(kernel)(short)
+
+    def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
+        """Run the kernel. Where there is no number the result is inf or NaN, without NumPy's warnings."""
+        run = _quiet.copy().run
+        if not params:
+            return run(self.kernel, *values)
+        if self.ordered:
+            return run(self.kernel, *values, **params)
+        return run(self.kernel, **dict(zip(self.arguments, values, strict=True)), **params)
+
+    def _record(
+        self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any
+    ) -> Node:
+        """The node of a call: where its gradients go, what its rules will want, and who called."""
+        node = Node()
+        node.values = ()
+        node.op = self
+        node.edges = tuple(edges)
+        node.params = params
+        if params is not self.defaults and list in map(type, params.values()):
+            node.params = {name: _frozen(value) for name, value in params.items()}
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.seq = next(Node.counter)
+        node.path = state.path
+        node.label = state.label
+        node.hooks = None
+        node.code, node.instruction = source.user_line()
+        key = needs | 1 << len(edges)  # the bit above those of the arguments tells their number
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(needs, len(edges))
+        node.plan = plan
+        if plan.places:
+            values = [arrays[i] if i >= 0 else self._other(name, arrays, out, kept) for name, i in plan.places]
+            locks.acquire(values)
+            node.values = values
+        return node
+
+    def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
+        """What is saved under a name, where that is not just one of the array arguments."""
+        if name == "out":
+            return out
+        if name == self.keeps:
+            return kept
+        if name in self.places:
+            return tuple(arrays[self.places[name] :])
+        i = self.places[name.removesuffix("_shape")]
+        return tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
+
+    def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
+        """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
+        kind = next(t for t in (TypeError, IndexError, ValueError) if isinstance(error, t))
+        text = str(error)
+        if not text.startswith(f"{self.name}: "):
+            text = f"{self.name}: {text}"
+        if " — at " not in text:
+            text = f"{text} — at {source.describe(*source.user_line(), state.path)}"
+        if state.observer is not None:
+            state.observer.failed(self, inputs, params, text)
+        return (type(error) if type(error).__init__ is kind.__init__ else kind)(text)
+
+    # -- gradients --
+
+    def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
+        """The gradients of the array arguments that want one, given the gradient `g` of the result."""
+        if self.fused and not create_graph:
+            result: Sequence[Any] = self._run(self.fused, node.plan.fused, node, g, False, wants)
+            return result
+        found: list[Any] = [None] * len(wants)
+        for i, rule, sources in node.plan.rules:
+            if wants[i]:
+                found[i] = self._run(rule, sources, node, g, create_graph, i)
+        return found
+
+    def pull(self, node: Node, i: int, g: Any) -> Any:
+        """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
+        return next(self._run(rule, sources, node, g, False, i) for j, rule, sources in node.plan.rules if j == i)
+
+    def _run(
+        self, rule: Rule | None, sources: Sequence[tuple[int, str]], node: Node, g: Any, create_graph: bool, extra: Any
+    ) -> Any:
+        """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
+        if rule is None:
+            name = self.arguments[min(extra, len(self.arguments) - 1)]
+            raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
+        values = []
+        for k, name in sources:
+            if k < 0:
+                values.append(node.params.get(name, extra))
+            elif create_graph:
+                values.append(self._recorded(node, name, node.values[k]))
+            else:
+                values.append(node.values[k])
+        try:
+            return rule.function(g, *values)
+        except Exception as error:
+            error.add_note(f"in {rule.function.__name__}, the gradient of {self.name} at {node.where}")
+            raise
+
+    def _recorded(self, node: Node, name: str, value: Any) -> Any:
+        """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
+        if name == "out":
+            return wrap(value, node)
+        if name == self.keeps and value.dtype.kind not in "biu":
+            raise TypeError(
+                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
+                "floats would be constants to the next derivative"
+            )
+        if name not in self.places:
+            return value
+        assert node.edges is not None
+        i = self.places[name]
+        if self.variadic:
+            return tuple(_as_it_was(x, edge) for x, edge in zip(value, node.edges[i:], strict=True))
+        return _as_it_was(value, node.edges[i])
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
+    if edge is None or not isinstance(value, np.ndarray):
+        return wrap(value) if isinstance(value, np.ndarray) else value
+    if isinstance(edge, Node):
+        return wrap(value, edge)
+    if edge.array is not value and edge.array.tobytes() != value.tobytes():
+        raise RuntimeError("create_graph: the values of a leaf were changed after the forward pass that used them")
+    return edge
+
+
+def _frozen(value: Any) -> Any:
+    """A list among the parameters as a tuple, so that a later change of the list cannot reach a gradient."""
+    return tuple([_frozen(v) for v in value]) if type(value) is list else value
+
+
+def _is_array(parameter: inspect.Parameter) -> bool:
+    if parameter.annotation is parameter.empty:
+        return parameter.kind is not parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    text = str(parameter.annotation)
+    return text.startswith("Array") or "typing.Any, 'array'" in text
+
+
+@overload
+def op(kernel: Callable[P, Any], /) -> Op[P]: ...
+@overload
+def op(
+    *, broadcasts: bool = ..., promotes: bool | None = ..., differentiable: bool = ..., keeps: str | None = ...
+) -> Callable[[Callable[P, Any]], Op[P]]: ...
+def op(
+    kernel: Callable[P, Any] | None = None,
+    /,
+    *,
+    broadcasts: bool = False,
+    promotes: bool | None = None,
+    differentiable: bool = True,
+    keeps: str | None = None,
+) -> Any:
+    """Make an Op of a kernel: `@op`, or `@op(...)` with what is special about it.
+
+    `broadcasts`: the arguments broadcast, and the drive sums their gradients back to their shapes.
+    `promotes`: the arguments are brought to one dtype by PyTorch's rules first (as is usual where they broadcast).
+    `differentiable=False`: the result carries no gradient (comparisons, argmax).
+    `keeps="indices"`: the kernel returns `(result, indices)`, and rules may name `indices`; integers or booleans only.
+    """
+    if kernel is None:
+        return functools.partial(
+            op, broadcasts=broadcasts, promotes=promotes, differentiable=differentiable, keeps=keeps
+        )
+    return Op(kernel, broadcasts, broadcasts if promotes is None else promotes, differentiable, keeps)
+
+
+_composite_calls = itertools.count()
+
+
+def composite(function: F) -> F:
+    """Mark a plain function of ops: in a picture, the nodes that it makes stand together under its name."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def labelled(*args: Any, **kwargs: Any) -> Any:
+        if state.label:
+            return function(*args, **kwargs)
+        state.label = name, next(_composite_calls)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            state.label = None
+
+    return labelled  # type: ignore[return-value]
+
+
+# ---- 3. the ops that the engine itself uses -----------------------------------------------------------------
+
+
+@op
+def sum_to(input: Array, shape: tuple[int, ...]) -> Any:
+    """Sum the dimensions along which an array of `shape` was broadcast to the input's shape: the adjoint of that."""
+    lead = input.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and input.shape[lead + i] != 1)
+    return input.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+@op
+def broadcast_to(input: Array, shape: tuple[int, ...]) -> Any:
+    """Repeat the input along new and length-1 dimensions until it has `shape`; the result is a read-only view.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.broadcast_to(tg.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    x = np.asarray(input)
+    if x.ndim == 0:  # the gradient of a sum, of a mean: a fifth of the time of NumPy's function
+        out: np.ndarray[Any, Any] = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        out.setflags(False)  # type: ignore[call-arg]  # by keyword it takes twice as long
+        return out
+    return np.broadcast_to(x, shape)
+
+
+@op
+def cast(input: Array, dtype: Any) -> Any:
+    """The input's values in another dtype; the drive casts the gradient back."""
+    return input.astype(dtype)
+
+
+@sum_to.vjp("input")
+def sum_to_grad(g: Array, input_shape: tuple[int, ...]) -> Array:
+    return broadcast_to(g, shape=input_shape)
+
+
+@broadcast_to.vjp("input")
+def broadcast_to_grad(g: Array, input_shape: tuple[int, ...]) -> Array:
+    return sum_to(g, shape=input_shape)
+
+
+@cast.vjp("input")
+def cast_grad(g: Array) -> Array:
+    return g
