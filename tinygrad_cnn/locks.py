@@ -41,14 +41,16 @@ def owner_of(array: Array) -> Array:
 def acquire(values: list[Any]) -> None:
     """Lock the arrays among the values that a node saves, and in the tuples among them, until `release`.
 
-    A shared array is replaced by a copy; it is appended too, so that it is locked all the same.
+    A copy takes the place of a shared array, which is appended and locked all the same.
     """
-    if _shared:
-        _copy_shared(values)
-    for array in values:
+    shared: list[Array] = []
+    for i, array in enumerate(values):
         if type(array) is np.ndarray:
             owner = array if array.base is None else owner_of(array)
             key = id(owner)
+            if key in _shared:
+                values[i] = array.copy()
+                shared.append(array)
             _take()
             try:
                 count = _counts.get(key, 0)
@@ -64,7 +66,11 @@ def acquire(values: list[Any]) -> None:
             finally:
                 _give()
         elif type(array) is tuple:
-            acquire(list(array))
+            among = list(array)
+            acquire(among)
+            shared += among[len(array) :]
+            values[i] = tuple(among[: len(array)])
+    values += shared
 
 
 def release(values: Sequence[Any]) -> None:
@@ -75,10 +81,10 @@ def release(values: Sequence[Any]) -> None:
             key = id(owner)
             _take()
             try:
-                count = _counts[key]
+                count = _counts.get(key, 0)  # 0: the copy of a shared array
                 if count > 1:
                     _counts[key] = count - 1
-                else:
+                elif count:
                     del _counts[key]
                     for locked in _restore.pop(key, (owner,)) if _restore else (owner,):
                         locked.setflags(True)  # type: ignore[call-arg]
@@ -86,14 +92,6 @@ def release(values: Sequence[Any]) -> None:
                 _give()
         elif type(array) is tuple:
             release(array)
-
-
-def _copy_shared(values: list[Any]) -> None:
-    for i, value in enumerate(values[:]):
-        if any(id(owner_of(x)) in _shared for x in arrays_in([value])):
-            many = type(value) is tuple
-            values[i] = tuple([x.copy() if isinstance(x, np.ndarray) else x for x in value]) if many else value.copy()
-            values.append(value)
 
 
 def arrays_in(values: Sequence[Any]) -> list[Array]:
