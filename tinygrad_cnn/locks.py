@@ -41,7 +41,7 @@ def owner_of(array: Array) -> Array:
 def acquire(values: list[Any]) -> None:
     """Lock the arrays among the values that a node saves, and in the tuples among them, until `release`.
 
-    A copy takes the place of a shared array, which is appended and locked all the same.
+    A copy takes the place of a shared array, which is appended and locked too.
     """
     shared: list[Array] = []
     for i, array in enumerate(values):
@@ -50,6 +50,7 @@ def acquire(values: list[Any]) -> None:
             key = id(owner)
             if key in _shared:
                 values[i] = array.copy()
+                acquire(values[i : i + 1])
                 shared.append(array)
             _take()
             try:
@@ -81,10 +82,10 @@ def release(values: Sequence[Any]) -> None:
             key = id(owner)
             _take()
             try:
-                count = _counts.get(key, 0)  # 0: the copy of a shared array
+                count = _counts[key]
                 if count > 1:
                     _counts[key] = count - 1
-                elif count:
+                else:
                     del _counts[key]
                     for locked in _restore.pop(key, (owner,)) if _restore else (owner,):
                         locked.setflags(True)  # type: ignore[call-arg]
