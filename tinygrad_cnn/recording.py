@@ -465,7 +465,9 @@ class Op(Generic[P]):
             plan = self._plans[key] = self._plan(needs, len(edges))
         node.plan = plan
         if plan.places:
-            values = [arrays[i] if i >= 0 else self._other(name, arrays, out, kept) for name, i in plan.places]
+            values = []
+            for name, i in plan.places:
+                values.append(arrays[i] if i >= 0 else self._other(name, arrays, out, kept))
             locks.acquire(values)
             node.values = values
         return node
