@@ -38,7 +38,7 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
-    "recording.py": 480,
+    "recording.py": 510,
     "autograd.py": 230,
     "tensor.py": 600,
     "ops": 3500,

@@ -385,52 +385,21 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-            node = self._record(arrays, params, edges, needs, out, kept)
+            node = self.record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
         if state.observer is not None:
             state.observer.computed(self, inputs, params, result)
         return result
 
     def method(self) -> Callable[..., Any]:
-        """The op as a method of Tensor: a plain function, with a short way for the common call.
+        """The op as a method of Tensor: for one or two arguments a plain function, with a short way to the common call.
 
-        That is one argument, or a second that is a Tensor of the same float dtype or a number, and nothing else. It
-        does just what `__call__` does, which takes all other calls and needs twice as long.
+        That is a float Tensor alone, or with a Tensor of the same dtype or a number. It does just what `__call__`
+        does, which takes all other calls and needs twice as long.
         """
         if self.simple not in (1, 2) or self.keeps or self.variadic:
             return self
-        kernel, defaults, copy = self.kernel, self.defaults, _quiet.copy
-        count, promotes, differentiable = self.simple, self.promotes, self.differentiable
-        call: Callable[..., Any] = self
-
-        def short(x: Any, *rest: Any, **named: Any) -> Any:
-            a = x.array
-            if named or len(rest) != count - 1 or a.dtype.kind != "f" or state.observer is not None:
-                return call(x, *rest, **named)
-            arrays: tuple[Any, ...] = (a,)
-            edges: tuple[Any, ...] = ((x if x.node is None else x.node) if x.tracked else None,)
-            needs: int = x.tracked
-            for y in rest:
-                if isinstance(y, Variable) and y.array.dtype == a.dtype:
-                    arrays = a, y.array
-                    edges = edges[0], (y if y.node is None else y.node) if y.tracked else None
-                    needs |= y.tracked << 1
-                elif promotes and (type(y) is float or type(y) is int):
-                    arrays, edges = (a, y), (edges[0], None)
-                else:
-                    return call(x, y)
-            try:
-                out = copy().run(kernel, *arrays)
-            except (ValueError, TypeError, IndexError):
-                return call(x, *rest)  # which raises it again, and says where
-            if type(out) is not np.ndarray:
-                out = np.asarray(out)
-            node = None
-            if needs and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-                node = self._record(arrays, defaults, edges, needs, out, None)
-            return wrap(out, node)
-
-        return functools.wraps(kernel)(short)
+        return functools.wraps(self.kernel)(_of_one(self) if self.simple == 1 else _of_two(self))
 
     def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
         """Run the kernel. Where there is no number the result is inf or NaN, without NumPy's warnings."""
@@ -441,7 +410,7 @@ class Op(Generic[P]):
             return run(self.kernel, *values, **params)
         return run(self.kernel, **dict(zip(self.arguments, values, strict=True)), **params)
 
-    def _record(
+    def record(
         self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any
     ) -> Node:
         """The node of a call: where its gradients go, what its rules will want, and who called."""
@@ -552,6 +521,57 @@ class Op(Generic[P]):
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def _of_one(op: Any) -> Callable[..., Any]:
+    kernel, defaults, copy, differentiable = op.kernel, op.defaults, _quiet.copy, op.differentiable
+
+    def method(x: Any, *rest: Any, **named: Any) -> Any:
+        a = x.array
+        if rest or named or a.dtype.kind != "f" or state.observer is not None:
+            return op(x, *rest, **named)
+        try:
+            out = copy().run(kernel, a)
+        except (ValueError, TypeError, IndexError):
+            return op(x)  # which raises it again, and says where
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if x.tracked and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            return wrap(out, op.record((a,), defaults, (x if x.node is None else x.node,), 1, out, None))
+        return wrap(out)
+
+    return method
+
+
+def _of_two(op: Any) -> Callable[..., Any]:
+    kernel, defaults, copy, differentiable, promotes = (
+        op.kernel, op.defaults, _quiet.copy, op.differentiable, op.promotes,
+    )  # fmt: skip
+
+    def method(x: Any, y: Any = None, *rest: Any, **named: Any) -> Any:
+        a = x.array
+        needs: int = x.tracked
+        b = y
+        if isinstance(y, Variable):
+            b = y.array
+            needs |= y.tracked << 1
+            usual = b.dtype is a.dtype
+        else:
+            usual = promotes and (type(y) is float or type(y) is int)
+        if not usual or rest or named or a.dtype.kind != "f" or state.observer is not None:
+            return op(x, *(() if y is None else (y,)), *rest, **named)
+        try:
+            out = copy().run(kernel, a, b)
+        except (ValueError, TypeError, IndexError):
+            return op(x, y)  # which raises it again, and says where
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if needs and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            edges = (x if x.node is None else x.node) if needs & 1 else None, y.edge if needs & 2 else None
+            return wrap(out, op.record((a, b), defaults, edges, needs, out, None))
+        return wrap(out)
+
+    return method
 
 
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
