@@ -203,13 +203,6 @@ class Node:
         return f"<{self.op.name} at {self.where}>"
 
 
-_quiet = contextvars.copy_context()  # NumPy keeps in it what it warns of; a context is far cheaper than np.errstate
-_quiet.run(np.seterr, all="ignore")
-
-
-# ---- 2. ops ------------------------------------------------------------------------------------------------
-
-
 age = operator.attrgetter("seq")
 
 
@@ -222,6 +215,15 @@ def holder(array: np.ndarray[Any, Any]) -> str | None:
     needing = [n for n in nodes if any(locks.owner_of(x) is owner for x in locks.arrays_in(n.values))]
     first = min(needing, key=age)
     return f"{first.op.name} at {first.where}"
+
+
+# ---- 2. ops ------------------------------------------------------------------------------------------------
+
+
+# Kernels run in this context, in which NumPy warns of nothing: 1/0 is inf, as in PyTorch. That is far cheaper than
+# np.errstate.
+_quiet = contextvars.copy_context()
+_quiet.run(np.seterr, all="ignore")
 
 
 class Rule:
@@ -402,7 +404,7 @@ class Op(Generic[P]):
         return functools.wraps(self.kernel)(_of_one(self) if self.simple == 1 else _of_two(self))
 
     def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
-        """Run the kernel. Where there is no number the result is inf or NaN, without NumPy's warnings."""
+        """Run the kernel, without NumPy's warnings."""
         run = _quiet.copy().run
         if not params:
             return run(self.kernel, *values)
