@@ -173,3 +173,15 @@ def test_both_sides_start_from_a_like_loss() -> None:
     assert chain.peer is not None
     assert chain.ours.loss == pytest.approx(chain.peer.loss, rel=1e-4)
     assert "torch-reuse" in shown(report)
+
+
+def test_time_to_accuracy_tells_of_each_epoch() -> None:
+    from tinygrad_cnn import data
+    from tinygrad_cnn.bench.accuracy import epochs_of
+
+    train, test = data.mnist()
+    arrays = [x.array for images in (train.take(slice(640)), test.take(slice(100))) for x in images.tensors()]
+    rows = list(epochs_of(Framework.load("tinygrad_cnn"), arrays, epochs=2))
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert 0 < rows[0]["seconds"] <= rows[1]["seconds"]
+    assert rows[1]["test_accuracy"] >= 0.7
