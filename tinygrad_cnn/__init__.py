@@ -45,6 +45,7 @@ from tinygrad_cnn.dtypes import (
 )
 from tinygrad_cnn.kernels.threads import get_num_threads, set_num_threads
 from tinygrad_cnn.ops.activation import *
+from tinygrad_cnn.ops.comparison import *
 from tinygrad_cnn.ops.conv import *
 from tinygrad_cnn.ops.elementwise import *
 from tinygrad_cnn.ops.index import *
@@ -54,6 +55,7 @@ from tinygrad_cnn.ops.norm import *
 from tinygrad_cnn.ops.pool import *
 from tinygrad_cnn.ops.reduce import *
 from tinygrad_cnn.ops.shape import *
+from tinygrad_cnn.ops.trigonometry import *
 from tinygrad_cnn.random import *
 from tinygrad_cnn.serialization import *
 from tinygrad_cnn.tensor import Tensor, device

@@ -28,6 +28,7 @@ from tinygrad_cnn.recording import (
     Rule,
     Variable,
     age,
+    array_of,
     broadcast_to,
     cast,
     composite,
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
-    "Array", "Node", "Op", "Rule", "Variable", "backward", "broadcast_to", "cast", "composite", "enable_grad", "grad",
-    "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to", "leaves", "no_grad", "op",
-    "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
+    "Array", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
+    "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
+    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
 ]  # fmt: skip
 
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
-    "Array", "Node", "Op", "Rule", "Variable", "age", "broadcast_to", "cast", "composite", "holder", "op", "sum_to",
-    "wrap",
+    "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite", "holder", "op",
+    "sum_to", "wrap",
 ]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
@@ -119,6 +119,11 @@ def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
     out._grad = None
     out.hooks = None
     return out  # type: ignore[return-value]
+
+
+def array_of(x: Any) -> np.ndarray[Any, Any]:
+    """The ndarray of a Tensor, of an ndarray or of a number."""
+    return x.array if isinstance(x, Variable) else np.asarray(x)
 
 
 class Plan:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
+from tinygrad_cnn import ops
 from tinygrad_cnn.autograd import grad
-from tinygrad_cnn.ops import elementwise
+from tinygrad_cnn.ops import trigonometry
 
 from .compare import assert_alike, compare, raises_alike
 
@@ -44,7 +45,7 @@ COMPARISONS = ["eq", "ge", "gt", "le", "lt", "ne", "isclose", "logical_and", "lo
 
 
 def ours(name: str) -> Any:
-    return getattr(elementwise, name)
+    return getattr(ops, name)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (), (0, 3)])
@@ -85,7 +86,7 @@ def test_round_to_decimals(decimals: int) -> None:
 
 @pytest.mark.parametrize("arguments", [(1.0,), (0.0, 2.0, -3.0), (7.0, None, -3.0)])
 def test_nan_to_num_arguments(arguments: Any) -> None:
-    compare(elementwise.nan_to_num, torch.nan_to_num, SPECIAL, *arguments, orders=1)
+    compare(ops.nan_to_num, torch.nan_to_num, SPECIAL, *arguments, orders=1)
 
 
 def test_sinc_at_and_near_zero_to_the_third_order() -> None:
@@ -110,8 +111,8 @@ def test_sinc_family_is_the_spherical_bessel_function(order: int) -> None:
 
     z = np.concatenate([np.linspace(0.5, 12, 97), [order + 2 - 1e-9, order + 2 + 1e-9]])
     expected = special.spherical_jn(order, z) / z**order
-    np.testing.assert_allclose(elementwise.sinc_family(z, order), expected, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(elementwise.sinc_family(-z, order), expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(trigonometry.sinc_family(z, order), expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(trigonometry.sinc_family(-z, order), expected, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("shapes", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2,)), ((0, 3), (3,))])
@@ -250,8 +251,8 @@ def test_lerp(weight: float) -> None:
 
 def test_lerp_ends_exactly() -> None:
     x, end = between(-3, 3, 100), between(-300, 300, 100)
-    assert np.array_equal(elementwise.lerp(x, end, 1.0), end)
-    assert np.array_equal(elementwise.lerp(x, end, 0.0), x)
+    assert np.array_equal(ops.lerp(x, end, 1.0), end)
+    assert np.array_equal(ops.lerp(x, end, 0.0), x)
 
 
 def test_where() -> None:

@@ -23,7 +23,9 @@ _FAMILIES = {
     "loss": "reduction, loss",
     "shape": "shape only",
     "index": "shape only",
+    "comparison": "element-wise",
     "elementwise": "element-wise",
+    "trigonometry": "element-wise",
 }
 _EXCEPTIONS = {
     "sigmoid": "activation",

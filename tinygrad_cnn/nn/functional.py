@@ -31,7 +31,7 @@ from tinygrad_cnn.ops.activation import (
     threshold,
 )
 from tinygrad_cnn.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from tinygrad_cnn.ops.elementwise import sigmoid, tanh
+from tinygrad_cnn.ops.elementwise import sigmoid
 from tinygrad_cnn.ops.index import embedding, one_hot
 from tinygrad_cnn.ops.linear import linear, scaled_dot_product_attention
 from tinygrad_cnn.ops.loss import (
@@ -65,6 +65,7 @@ from tinygrad_cnn.ops.pool import (
 )
 from tinygrad_cnn.ops.reduce import normalize
 from tinygrad_cnn.ops.shape import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
+from tinygrad_cnn.ops.trigonometry import tanh
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",

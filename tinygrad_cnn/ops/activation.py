@@ -13,27 +13,11 @@ import numpy as np
 
 from tinygrad_cnn import kernels, random
 from tinygrad_cnn.autograd import Array, composite, op
-from tinygrad_cnn.ops.elementwise import (
-    abs,
-    div,
-    erf,
-    exp,
-    floating,
-    ge,
-    gt,
-    le,
-    logical_and,
-    logical_or,
-    lt,
-    mul,
-    neg,
-    sigmoid,
-    sub,
-    tanh,
-    where,
-)
+from tinygrad_cnn.ops.comparison import ge, gt, le, logical_and, logical_or, lt
+from tinygrad_cnn.ops.elementwise import abs, div, erf, exp, floating, mul, neg, sigmoid, sub, where
 from tinygrad_cnn.ops.reduce import axes_of, sum
 from tinygrad_cnn.ops.shape import chunk, reshape
+from tinygrad_cnn.ops.trigonometry import tanh
 
 __all__ = [
     "celu", "dropout", "dropout2d", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",

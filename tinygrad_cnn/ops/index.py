@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, broadcast_to, op
-from tinygrad_cnn.ops.elementwise import array_of, times, where
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, op
+from tinygrad_cnn.ops.elementwise import times, where
 
 __all__ = [
     "argsort",

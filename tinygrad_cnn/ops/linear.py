@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import kernels
-from tinygrad_cnn.autograd import Array, broadcast_to, composite, op, sum_to
+from tinygrad_cnn.autograd import Array, array_of, broadcast_to, composite, op, sum_to
 from tinygrad_cnn.ops.activation import dropout, softmax
-from tinygrad_cnn.ops.elementwise import array_of, masked_fill, where
+from tinygrad_cnn.ops.elementwise import masked_fill, where
 from tinygrad_cnn.ops.reduce import sum
 from tinygrad_cnn.ops.shape import permute, transpose
 

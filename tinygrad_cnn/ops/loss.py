@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import kernels
-from tinygrad_cnn.autograd import Array, broadcast_to, composite, op
+from tinygrad_cnn.autograd import Array, array_of, broadcast_to, composite, op
 from tinygrad_cnn.ops.activation import log_softmax, logsigmoid, softmax
+from tinygrad_cnn.ops.comparison import eq
 from tinygrad_cnn.ops.elementwise import (
     abs,
     add,
-    array_of,
     clamp,
     clamp_min,
     div,
-    eq,
     exp,
     floating,
     log,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, broadcast_to, composite, op
-from tinygrad_cnn.ops.elementwise import array_of, clamp_min, exp, floating, maximum, minimum, where
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, composite, op
+from tinygrad_cnn.ops.elementwise import clamp_min, exp, floating, maximum, minimum, where
 from tinygrad_cnn.ops.index import axis_of, gather
 from tinygrad_cnn.ops.shape import cat, diagonal, flip, narrow
 

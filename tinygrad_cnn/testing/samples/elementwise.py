@@ -11,7 +11,7 @@ from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn import autograd, ops
-from tinygrad_cnn.ops import elementwise
+from tinygrad_cnn.ops import comparison, trigonometry
 from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.sample import Sample
 from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
@@ -128,7 +128,7 @@ def _casts(draw: DrawFn) -> Sample:
 register_op(OpSpec(autograd.cast, inputs=_casts(), without=("float32",), linear_in=("input",), batched=("input",)))
 register_op(
     OpSpec(
-        elementwise.sinc_family,
+        trigonometry.sinc_family,
         inputs=ts.calls(ts.arrays(), order=st.integers(0, 2)),
         batched=("input",),
         scales=(1e-8,),
@@ -152,13 +152,13 @@ for _test, _says in (
     register_op(OpSpec(_test, inputs=ts.arrays(values="sparse"), reference=_says))
 
 for _bits, _bitwise in (
-    (elementwise.bitwise_and, np.bitwise_and),
-    (elementwise.bitwise_or, np.bitwise_or),
-    (elementwise.bitwise_xor, np.bitwise_xor),
+    (comparison.bitwise_and, np.bitwise_and),
+    (comparison.bitwise_or, np.bitwise_or),
+    (comparison.bitwise_xor, np.bitwise_xor),
 ):
     _integers = ts.broadcastable_shapes(2).map(lambda two: Sample(tuple(np.full(s, 5 + len(s)) for s in two)))
     register_op(OpSpec(_bits, inputs=_integers, reference=_bitwise))
-register_op(OpSpec(elementwise.bitwise_not, inputs=ts.shapes().map(lambda s: np.full(s, 6)), reference=np.bitwise_not))
+register_op(OpSpec(comparison.bitwise_not, inputs=ts.shapes().map(lambda s: np.full(s, 6)), reference=np.bitwise_not))
 
 
 # ---- choosing ----------------------------------------------------------------------------------------------
