@@ -110,6 +110,16 @@ def test_masked_out_results_have_no_slope() -> None:
     assert gradcheck(lambda x: tg.masked_fill(x, mask, -np.inf), floats(3)).verdict == "ok"
 
 
+def test_where_only_the_second_derivative_jumps_the_gradient_is_ok() -> None:
+    zeros = tg.zeros(3, dtype=tg.float64)
+    for seed in range(5):
+        assert (
+            gradcheck(lambda x: F.huber_loss(x, zeros, "none", 0.5), double([0.5, -0.5, 1.0]), seed=seed).verdict
+            == "ok"
+        )
+        assert gradcheck(lambda x: F.relu(x) ** 2, double([0.0, 1.0, -1.0]), seed=seed).verdict == "ok"
+
+
 # ---- kinks and ties ----------------------------------------------------------------------------------------
 
 KINKS: list[tuple[str, Function, Any]] = [

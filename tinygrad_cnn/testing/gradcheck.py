@@ -371,13 +371,17 @@ class _Slopes:
         self.right, self.left = (up - base) / h, (base - down) / h
         gap = np.abs(self.right - self.left)
         central = (up - down) / (2 * h)
-        self.noise = point.noise + 2 * point.eps * np.abs(central).max(axis=0)
+        self.noise = point.noise + 2 * point.eps * np.abs(central).min(axis=0)
         jitter = self.noise / h
         ratio = (steps[0] / steps[1]) ** 2
         extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
         self.guesses = np.concatenate([extrapolated, central[-1:]])
-        # A guess is held against the next, finer one, or (where that is all rounding) against what it was made of.
-        errors = np.minimum(np.abs(np.diff(self.guesses, axis=0)), np.abs(extrapolated - central[1:])) + 2 * jitter[1:]
+        # A guess is held against the next, finer one, or (where that differs by its rounding) what it was made of.
+        errors = np.abs(np.diff(self.guesses, axis=0))
+        # Where only the second derivative jumps the error shrinks as the step, and the last two share most of theirs.
+        errors[2] = np.maximum(errors[2], errors[1] * steps[1] / steps[0])
+        rounding = errors <= 2 * jitter[[2, 3, 3]]
+        errors = np.where(rounding, np.minimum(errors, np.abs(extrapolated - central[1:])), errors) + 2 * jitter[1:]
         loud = gap > 50 * jitter
         # How the gap between the two sides changes with the step: smooth shrinks as it, a kink stays, a jump grows.
         shrink = steps[1] / steps[0]
@@ -593,8 +597,7 @@ def _localise(
     corners: list[tuple[int, int]] = []
     worst: tuple[float, _Judged, _Slopes, int, int] | None = None
     for a, j in entries if len(entries) <= SCAN else []:
-        single = _Slopes(point, point.unit(a, j))
-        found = _judge(point, single, np.where(single.used & ~single.jump, weights, 0.0), gradient)
+        single, found = _part(point, point.unit(a, j), weights, gradient)
         if single.kink.any() or single.jump.any():
             corners.append((a, j))
         off = abs(found.analytic - min(max(found.analytic, found.low), found.high))
@@ -612,6 +615,14 @@ def _localise(
     return _as_worst(point, judged, moving[0], None, None)
 
 
+def _part(point: _Point, direction: Direction, weights: Floats, gradient: list[Floats]) -> tuple[_Slopes, _Judged]:
+    """A part of a direction that failed, judged with the same weights (where this part makes no output jump)."""
+    slopes = _Slopes(point, direction)
+    smooth = np.where(slopes.used & ~slopes.jump, weights, 0.0)
+    same = np.array_equal(smooth, weights)
+    return slopes, _judge(point, slopes, smooth, gradient if same else point.pull(smooth))
+
+
 def _halved(
     point: _Point, direction: Direction, weights: Floats, gradient: list[Floats], judged: _Judged
 ) -> tuple[Direction, _Judged]:
@@ -621,7 +632,7 @@ def _halved(
         total = sum(len(js) for _, js in places)
         if total <= SCAN:
             return direction, judged
-        halves, taken = [], 0
+        taken = 0
         parts: list[Direction] = [[None] * len(direction), [None] * len(direction)]
         for a, js in places:
             cut = min(max(total // 2 - taken, 0), len(js))
@@ -633,9 +644,7 @@ def _halved(
                     assert full is not None
                     v[chosen] = full.reshape(-1)[chosen]
                     part[a] = v.reshape(full.shape)
-        for part in parts:
-            s = _Slopes(point, part)
-            halves.append((_judge(point, s, np.where(s.used & ~s.jump, weights, 0.0), gradient), part))
+        halves = [(_part(point, part, weights, gradient)[1], part) for part in parts]
         judged, direction = max(halves, key=lambda half: half[0].excess)
 
 

@@ -373,7 +373,7 @@ def slopes(case: Case) -> None:
 @_property(13, "kinks", lambda spec: spec.kinks is not None, "kinks")
 def kinks(case: Case) -> None:
     """On kinks and ties the gradient is one that lies between the slopes to the two sides."""
-    _gradcheck(case, case.sample, directions=6)
+    _gradcheck(case, case.sample, strict=False, directions=6)
 
 
 @_property(14, "jacobian")
@@ -396,10 +396,12 @@ def scales(case: Case) -> None:
     for factor in case.spec.scales:
         if case.eps < 1e-10 or 1e-4 <= factor <= 1e4:
             sample = case.sample.replace({key: np.asarray(case.sample.floats[key] * factor) for key in case.keys})
-            _gradcheck(case, sample, directions=2)
+            _gradcheck(case, sample, strict=False, directions=2)
 
 
-def _gradcheck(case: Case, sample: Sample, **options: Any) -> None:
+def _gradcheck(case: Case, sample: Sample, strict: bool = True, **options: Any) -> None:
+    """Check the call with `gradcheck`. strict: float64 must see the slopes, rounding may not hide them."""
+
     keys = case.keys
 
     def function(*leaves: Any) -> Any:
@@ -410,7 +412,7 @@ def _gradcheck(case: Case, sample: Sample, **options: Any) -> None:
     if not keys or not all(np.isfinite(x).all() for x in inputs):
         return
     result = gradcheck(function, *inputs, seed=case.seed, names=[case.spec.argument(key) for key in keys], **options)
-    if result.verdict != "ill-conditioned" or (case.eps < 1e-10 and sample is case.sample):
+    if result.verdict != "ill-conditioned" or (strict and case.eps < 1e-10):
         result.assert_ok()
 
 
