@@ -12,6 +12,7 @@ import hypothesis
 import numpy as np
 
 from tinygrad_cnn import kernels
+from tinygrad_cnn.testing.gradcheck import GradcheckResult
 from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property
 from tinygrad_cnn.testing.sample import Sample, as_sample
 from tinygrad_cnn.testing.spec import OpSpec, file_of, registered, spec_of
@@ -52,6 +53,7 @@ class Check:
         usual = profile.max_examples // (5 if self.prop.number <= 12 else 10)
         count = max(usual, 3) if examples is None else examples
         last: list[Sample] = []
+        seen: list[GradcheckResult | None] = []
 
         @hypothesis.settings(
             max_examples=count,
@@ -65,7 +67,9 @@ class Check:
         @hypothesis.given(getattr(self.spec, self.prop.source), seeds())
         def attempt(drawn: Any, seed: int) -> None:
             last[:] = [as_sample(drawn)]
-            self.prop.run(Case(self.spec, last[0], seed, np.float32 if self.fast else np.float64))
+            case = Case(self.spec, last[0], seed, np.float32 if self.fast else np.float64)
+            self.prop.run(case)
+            seen.append(case.hidden)
 
         if seed is not None or profile.derandomize:  # each check has examples of its own
             attempt = hypothesis.seed(zlib.crc32(str(self).encode()) + (seed or 0))(attempt)
@@ -78,6 +82,11 @@ class Check:
                 raise ValueError(f"{self}: the example was drawn from other inputs than it has now") from None
         except Exception as error:
             raise AssertionError(self._report(error, last)) from error
+        # At a point where the op is saturated nothing can be seen, and nothing is wrong; at most points it must be.
+        hidden = [result for result in seen if result is not None]
+        if example is None and len(hidden) > len(seen) / 2:
+            what = f"in {len(hidden)} of {len(seen)} examples no slopes can be seen; {hidden[-1].report()}"
+            raise AssertionError(self._report(AssertionError(what), last))
 
     def _report(self, error: Exception, last: list[Sample]) -> str:
         """What failed, for which smallest call, and the one line that runs it again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tinygrad_cnn.testing.rounding import ROOM, rounding
 
 __all__ = ["CheckedCall", "ModelCheck", "check_model"]
 
+HEADS = ("op", "where", "result", "verdict")
 SINGLE_BOUND = 1e-3  # of its largest entry: how far a float32 gradient may be from the float64 one
 
 
@@ -40,7 +42,7 @@ class CheckedCall:
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """The verdicts on all calls of a model, in order; `print` shows the table."""
+    """The verdicts on all calls of a model, in order; `print` shows them, and `table()` is the same for rich."""
 
     calls: tuple[CheckedCall, ...]
 
@@ -59,20 +61,34 @@ class ModelCheck:
         if self.wrong:
             raise AssertionError(str(self))
 
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Of each call its op, its place, the shape of its result, and the verdict."""
+        return [(call.op, call.where, "x".join(map(str, call.shape)) or "()", call.verdict) for call in self.calls]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands below the table: the report on each wrong call, and how many calls have which verdict."""
+        reports = [f"{call.op} at {call.where}: {call.result.report()}" for call in self.wrong]
+        counts = Counter(call.verdict for call in self.calls)
+        return [*reports, f"{len(self.calls)} calls: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
+
+    def table(self) -> Any:
+        """A rich Table of the calls, the wrong ones in red."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(*HEADS, box=box.SIMPLE)
+        wrong = set(map(id, self.wrong))
+        for call, row in zip(self.calls, self.rows, strict=True):
+            table.add_row(*row, style="red" if id(call) in wrong else None)
+        return table
+
     def __str__(self) -> str:
-        rows = [("op", "where", "result", "verdict")]
-        rows += [(call.op, call.where, "x".join(map(str, call.shape)) or "()", call.verdict) for call in self.calls]
+        rows = [HEADS, *self.rows]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
-        for call in self.wrong:
-            lines += ["", f"{call.op} at {call.where}: {call.result.report()}"]
-        counts = {
-            verdict: sum(call.verdict == verdict for call in self.calls)
-            for call in self.calls
-            for verdict in [call.verdict]
-        }
-        lines += ["", f"{len(self.calls)} calls: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"\n{remark}" for remark in self.remarks)])
 
 
 def check_model(model: Callable[..., Any], *inputs: Any, order: int = 1) -> ModelCheck:

@@ -19,7 +19,7 @@ from tinygrad_cnn import autograd, kernels
 from tinygrad_cnn.autograd import is_grad_enabled, no_grad
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.testing.gradcheck import gradcheck
+from tinygrad_cnn.testing.gradcheck import GradcheckResult, gradcheck
 from tinygrad_cnn.testing.rounding import ROOM, rounding
 from tinygrad_cnn.testing.sample import Array, Key, Sample
 from tinygrad_cnn.testing.spec import OpSpec
@@ -45,6 +45,7 @@ class Case:
         self.rng = np.random.default_rng(seed)
         self.keys = spec.keys(sample)
         self.eps = float(np.finfo(dtype).eps)
+        self.hidden: GradcheckResult | None = None  # where rounding hid slopes that should be seen
 
     def run(self, sample: Sample | None = None, op: Any = None) -> tuple[dict[Key, Tensor], list[Tensor]]:
         """Call the op with Tensors: the leaves, and the float results."""
@@ -455,7 +456,7 @@ def scales(case: Case) -> None:
 
 
 def _gradcheck(case: Case, sample: Sample, strict: bool = True, **options: Any) -> None:
-    """Check the call with `gradcheck`. strict: float64 must see the slopes, rounding may not hide them."""
+    """Check the call with `gradcheck`. strict: float64 should see the slopes, rounding may hide them now and then."""
 
     keys = case.keys
 
@@ -467,8 +468,10 @@ def _gradcheck(case: Case, sample: Sample, strict: bool = True, **options: Any) 
     if not keys or not all(np.isfinite(x).all() for x in inputs):
         return
     result = gradcheck(function, *inputs, seed=case.seed, names=[case.spec.argument(key) for key in keys], **options)
-    if result.verdict != "ill-conditioned" or (strict and case.eps < 1e-10):
+    if result.verdict != "ill-conditioned":
         result.assert_ok()
+    elif strict and case.eps < 1e-10:
+        case.hidden = result
 
 
 @_property(17, "edges", lambda spec: bool(spec.edges), "edges")
