@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -342,6 +343,34 @@ def test_functions_of_ops_can_be_registered_too() -> None:
     check_op("norm")
 
 
+STREAM = np.random.default_rng(0)
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("function", "inputs", "said"),
+    [
+        (lambda x: x + x, ts.class_labels(3, 4), "there is no float array among its arguments"),
+        (lambda x: x > 0, ts.arrays((3,)), "there is no float Tensor among its results"),
+        (lambda x: float(x.array.sum()), ts.arrays((3,)), "called with Tensors it returned float, expected a Tensor"),
+        (lambda x: None, ts.arrays((3,)), "called with Tensors it returned NoneType, expected a Tensor"),
+        (lambda x: x * STREAM.random(), ts.arrays((3,)), "two calls gave different values"),
+        (
+            tg.exp,
+            ts.arrays((3,)).map(lambda x: x * np.nan),
+            "no slopes can be seen; gradcheck: ill-conditioned: an inp",
+        ),
+        (lambda x: x[9], ts.arrays((3,)), "IndexError: getitem: index 9 is out of bounds"),
+    ],
+    ids=["integers", "comparison", "number", "nothing", "random", "nan", "raises"],
+)
+def test_what_is_no_op_gets_a_clear_word(function: Callable[..., object], inputs: object, said: str) -> None:
+    register_op(OpSpec(function, name="odd", inputs=inputs))
+    with pytest.raises(AssertionError, match=re.escape(said)) as caught:
+        check_op("odd")
+    assert "smallest case: odd" in str(caught.value)
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(KeyError, match="'nothing' is not registered"):
         check_op("nothing")
@@ -365,6 +394,14 @@ def test_the_plugin_prints_the_matrix(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, parallel: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(tg.__file__).parent.parent))
+    pytester.makeconftest(
+        """
+        from hypothesis import settings
+
+        settings.register_profile("few", max_examples=10)
+        settings.load_profile("few")
+        """
+    )
     pytester.makepyfile(
         """
         from tinygrad_cnn.testing import gradient_properties
@@ -380,6 +417,11 @@ def test_the_plugin_prints_the_matrix(
     assert re.search(r"^neg +\+ +\+", text, re.MULTILINE)
     assert re.search(r"^relu +\+\+ +\+\+", text, re.MULTILINE), "both kernel sets"
     assert "0 do not hold" in text
+
+
+def test_pytest_finds_the_plugin_by_itself_after_an_installation() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["pytest11"] == {"tinygrad_cnn": "tinygrad_cnn.testing.plugin"}
 
 
 def _installed() -> bool:

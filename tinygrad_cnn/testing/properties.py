@@ -132,6 +132,8 @@ class Rounding:
 
 def _floats(result: Any) -> list[Any]:
     results = result if isinstance(result, (tuple, list)) else [result]
+    if strange := [type(y).__name__ for y in results if not isinstance(y, Tensor)]:
+        raise TypeError(f"called with Tensors it returned {strange[0]}, expected a Tensor or several")
     return [y for y in results if y.dtype.kind == "f"]
 
 
@@ -194,13 +196,15 @@ def forward(case: Case) -> None:
     with no_grad():
         default_generator.manual_seed(case.seed)
         results = sample.call(spec.op, sample.leaves()[1])
-    default_generator.manual_seed(case.seed)
-    plain = sample.call(spec.op)
     several = isinstance(results, (tuple, list))
-    for a, b in zip(plain if several else [plain], results if several else [results], strict=True):
-        found = a.array if isinstance(a, Tensor) else a
-        assert found.dtype == b.dtype, f"arrays give {found.dtype}, Tensors {b.dtype}"
-        assert found.tobytes() == b.array.tobytes(), "arrays and Tensors give different values"
+    _floats(results)
+    if spec.takes_arrays:
+        default_generator.manual_seed(case.seed)
+        plain = sample.call(spec.op)
+        for a, b in zip(plain if several else [plain], results if several else [results], strict=True):
+            found = a.array if isinstance(a, Tensor) else a
+            assert found.dtype == b.dtype, f"arrays give {found.dtype}, Tensors {b.dtype}"
+            assert found.tobytes() == b.array.tobytes(), "arrays and Tensors give different values"
     if spec.reference is not None and not several:
         found, expected = results.array, np.asarray(sample.call(spec.reference))
         if found.dtype.kind == "f":
@@ -213,7 +217,9 @@ def forward(case: Case) -> None:
 @_property(2, "shape")
 def shape(case: Case) -> None:
     """Each gradient has the shape and the dtype of its argument, and is finite where the values are."""
+    assert case.keys, "there is no float array among its arguments, and so no gradient to check"
     leaves, outputs = case.run()
+    assert outputs, "there is no float Tensor among its results, and so no gradient to check"
     finite = all(np.isfinite(y.array).all() for y in outputs)
     for key, g in _pull(leaves, outputs, case.cotangents(outputs)).items():
         x, name = leaves[key], case.spec.argument(key)
@@ -465,7 +471,10 @@ def _gradcheck(case: Case, sample: Sample, strict: bool = True, **options: Any) 
         return _floats(sample.call(case.spec.op, others | dict(zip(keys, leaves, strict=True))))
 
     inputs = [sample.arrays[key] for key in keys]
-    if not keys or not all(np.isfinite(x).all() for x in inputs):
+    if not keys:
+        return
+    if not all(np.isfinite(x).all() for x in inputs):
+        case.hidden = GradcheckResult("ill-conditioned", None, "an input is not finite") if strict else None
         return
     result = gradcheck(function, *inputs, seed=case.seed, names=[case.spec.argument(key) for key in keys], **options)
     if result.verdict != "ill-conditioned":

@@ -71,6 +71,11 @@ class OpSpec:
         return not isinstance(self.op, Op) or self.op.differentiable
 
     @property
+    def takes_arrays(self) -> bool:
+        """Whether it works on ndarrays too, as every op and every function of the package does."""
+        return isinstance(self.op, Op) or self.op.__module__.startswith("tinygrad_cnn.")
+
+    @property
     def broadcasts(self) -> bool:
         """Whether its arguments broadcast, and the drive sums their gradients back."""
         return isinstance(self.op, Op) and self.op.broadcasts
