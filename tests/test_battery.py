@@ -291,20 +291,21 @@ def test_a_profile_that_is_derandomized_repeats_the_examples(drawn: tuple[Check,
         ({"CI": "true", "HYPOTHESIS_PROFILE": "default"}, "default False 100"),
     ],
 )
-def test_ci_draws_the_same_examples_each_time(environment: dict[str, str], expected: str) -> None:
-    code = (
-        "import conftest, hypothesis; s = hypothesis.settings();"
-        "print(hypothesis.settings.get_current_profile_name(), s.derandomize, s.max_examples)"
+@pytest.mark.parametrize("place", ["conftest", "docs"])
+def test_ci_draws_the_same_examples_each_time(environment: dict[str, str], expected: str, place: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "test-gradients.md").read_text()
+    shown = re.search(r"^```python conftest.py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    code = "import conftest" if place == "conftest" else shown[1]
+    code += (
+        "\nimport hypothesis; s = hypothesis.settings()"
+        "\nprint(s.get_current_profile_name(), s.derandomize, s.max_examples)"
     )
     others = {name: value for name, value in os.environ.items() if name not in ("CI", "HYPOTHESIS_PROFILE")}
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(tg.__file__).parent.parent)])
-    out = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=others | {"PYTHONPATH": paths} | environment,
-    )
+    everything = others | {"PYTHONPATH": paths} | environment
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=everything)
     assert out.stdout.strip() == expected
 
 
