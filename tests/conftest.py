@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -14,9 +15,13 @@ import tinygrad_cnn as tg
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("deep", deadline=None, print_blob=True, max_examples=2000)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+# default: for people, other examples each time; ci: the same examples each time, so that a change alone can break it;
+# deep: many more, for the night.
+_profile = functools.partial(hypothesis.settings.register_profile, deadline=None, print_blob=True)
+_profile("default", derandomize=False)
+_profile("ci", derandomize=True, database=None)
+_profile("deep", derandomize=False, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 collect_ignore = [] if HAS_TORCH else ["peers"]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import autograd, ops
+from tinygrad_cnn import autograd, kernels, ops
 from tinygrad_cnn.autograd import Array, Op, op
 from tinygrad_cnn.testing import ErrorCase, OpSpec, Sample, check_op, gradient_properties, register_op, registered
 from tinygrad_cnn.testing import spec as specs
 from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.__main__ import main
-from tinygrad_cnn.testing.battery import checks
-from tinygrad_cnn.testing.properties import PROPERTIES
+from tinygrad_cnn.testing.battery import Check, checks
+from tinygrad_cnn.testing.properties import PROPERTIES, Case
+from tinygrad_cnn.testing.rounding import shaken
+from tinygrad_cnn.testing.strategies import fill
 
 pytest_plugins = ["pytester"]
 
@@ -142,6 +148,182 @@ def test_a_failure_names_the_case_and_the_line_that_runs_it_again(capsys: pytest
         check.run(example=example)
     assert main(["wrong", "slopes", "--example", example]) == 1
     assert "0 of 1 checks hold" in capsys.readouterr().out
+    scaled("wrong", lambda g: g * 3)
+    assert main(["wrong", "slopes", "--example", example]) == 0
+    assert "1 of 1 checks hold" in capsys.readouterr().out
+    register_op(OpSpec(spec.op, inputs=ts.conv2d_args()))
+    with pytest.raises(SystemExit) as ended:
+        main(["wrong", "slopes", "--example", example])
+    assert ended.value.code == 2
+    assert "wrong-slopes: the example was drawn from other inputs than it has now" in capsys.readouterr().err
+
+
+# ---- rounding ----------------------------------------------------------------------------------------------
+
+NEAR_ZERO = Sample((fill((2, 3), "normal", 5), None, None, None, 1e-3))  # of two samples the gradient is almost none
+
+
+def checked(sample: Sample, *names: str) -> None:
+    """Ask these properties of batch norm in float32 with the fast kernels, for this call and many seeds."""
+    before = kernels.get_kernels()
+    kernels.set_kernels("fast")
+    try:
+        for seed in range(20):
+            for name in names:
+                PROPERTIES[name].run(Case(registered()["batch_norm"], sample, seed, np.float32))
+    finally:
+        kernels.set_kernels(before)
+
+
+SAME = ("linear", "layout", "shared", "identities", "second", "float32", "stateful")
+
+
+def test_where_large_terms_cancel_rounding_is_no_fault() -> None:
+    for scale in (1.0, 30.0):
+        x, *rest = NEAR_ZERO.args
+        checked(Sample((x * scale, *rest)), *SAME)
+
+
+@pytest.mark.parametrize("error", [1e-2, 1e-4])
+@pytest.mark.parametrize("name", ["identities", "second"])
+def test_where_large_terms_cancel_a_fault_in_one_of_them_is_one(
+    monkeypatch: pytest.MonkeyPatch, error: float, name: str
+) -> None:
+    kernel = kernels.batch_norm_backward
+
+    def faulty(g: Array, *args: object) -> object:
+        first, *rest = kernel(g, *args)
+        return first + g * g.dtype.type(error), *rest
+
+    monkeypatch.setattr(kernels, "batch_norm_backward", faulty)
+    with pytest.raises(AssertionError, match="input"):
+        checked(NEAR_ZERO, name)
+
+
+def test_a_shortcut_does_not_excuse_itself_by_its_own_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = kernels.batch_norm_backward
+    rng = np.random.default_rng(0)
+
+    def noisy(*args: object) -> object:
+        first, *rest = kernel(*args)
+        return first + np.asarray(1e-3 * rng.standard_normal(first.shape), first.dtype), *rest
+
+    monkeypatch.setattr(kernels, "batch_norm_backward", noisy)
+    with pytest.raises(AssertionError, match="gradient of 'input'"):
+        checked(NEAR_ZERO, "identities")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_fault_of_a_tiny_gradient_is_seen_in_float32() -> None:
+    @op
+    def tiny(x: Array) -> object:
+        """1e-7 x."""
+        return np.multiply(x, x.dtype.type(1e-7))
+
+    tiny.vjp("x")(lambda g: g * (g.dtype.type(1e-7) if g.dtype == np.float64 else 1.01e-7))
+    register_op(OpSpec(tiny, inputs=ts.arrays(ts.shapes(1, 3))))
+    with pytest.raises(AssertionError, match="tiny-float32"):
+        check_op("tiny", "float32")
+
+
+def test_shaken_numbers_move_by_their_last_places_and_ties_stay() -> None:
+    for dtype in (np.float32, np.float64):
+        x = np.array([[3.0, -0.0, 3.0], [1e-8, -7e5, np.inf]], dtype)
+        moved = shaken(x, np.random.default_rng(1))
+        assert (moved.shape, moved.dtype) == (x.shape, x.dtype)
+        assert moved[0, 0] == moved[0, 2]
+        finite = np.isfinite(x) & (x != 0)
+        off = np.abs(moved[finite] / x[finite] - 1)
+        assert (off > 0).all()
+        assert (off <= 5 * np.finfo(dtype).eps).all()
+        assert moved[0, 1] == 0
+
+
+# ---- examples ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn() -> Iterator[tuple[Check, list[str]]]:
+    """A check of an op that is right, and the list of the calls that it is tried with."""
+    seen: list[str] = []
+
+    @op
+    def watched(x: Array) -> object:
+        seen.append(repr(x))
+        return np.multiply(x, 1)
+
+    watched.vjp("x")(lambda g: g)
+    yield next(c for c in checks(OpSpec(watched, inputs=ts.arrays())) if c.prop.name == "shape"), seen
+    hypothesis.settings.load_profile(hypothesis.settings.get_current_profile_name())
+
+
+def examples_of(check: Check, seen: list[str], seed: int | None = None) -> list[str]:
+    seen.clear()
+    check.run(seed=seed)
+    return list(seen)
+
+
+def test_a_seed_stands_for_its_examples(drawn: tuple[Check, list[str]]) -> None:
+    assert len(set(examples_of(*drawn, seed=3))) > 5
+    assert examples_of(*drawn, seed=3) == examples_of(*drawn, seed=3)
+    assert examples_of(*drawn, seed=3) != examples_of(*drawn, seed=4)
+
+
+def test_a_profile_that_is_derandomized_repeats_the_examples(drawn: tuple[Check, list[str]]) -> None:
+    usual = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=50)
+    hypothesis.settings.register_profile("random", deadline=None, derandomize=False, max_examples=50)
+    try:
+        hypothesis.settings.load_profile("repeated")
+        assert examples_of(*drawn) == examples_of(*drawn)
+        hypothesis.settings.load_profile("random")
+        assert examples_of(*drawn) != examples_of(*drawn)
+    finally:
+        hypothesis.settings.load_profile(usual)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "default False 100"),
+        ({"CI": "true"}, "ci True 100"),
+        ({"CI": "true", "HYPOTHESIS_PROFILE": "deep"}, "deep False 2000"),
+        ({"CI": "true", "HYPOTHESIS_PROFILE": "default"}, "default False 100"),
+    ],
+)
+@pytest.mark.parametrize("place", ["conftest", "docs"])
+def test_ci_draws_the_same_examples_each_time(environment: dict[str, str], expected: str, place: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "test-gradients.md").read_text()
+    shown = re.search(r"^```python conftest.py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    code = "import conftest" if place == "conftest" else shown[1]
+    code += (
+        "\nimport hypothesis; s = hypothesis.settings()"
+        "\nprint(s.get_current_profile_name(), s.derandomize, s.max_examples)"
+    )
+    others = {name: value for name, value in os.environ.items() if name not in ("CI", "HYPOTHESIS_PROFILE")}
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(tg.__file__).parent.parent)])
+    everything = others | {"PYTHONPATH": paths} | environment
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=everything)
+    assert out.stdout.strip() == expected
+
+
+@pytest.mark.usefixtures("registry")
+def test_slopes_that_are_hidden_now_and_then_are_no_fault_and_those_that_always_are_is_one() -> None:
+    seen = ts.arrays((3,))
+    far = ts.arrays((3,), low=6, high=7)  # where tanh is 1, its slope is lost in rounding
+    register_op(OpSpec(tg.tanh, name="tanh, often far out", inputs=st.one_of(seen, seen, seen, far)))
+    for seed in range(5):
+        for check in checks("tanh, often far out"):
+            if check.prop.name == "slopes":
+                check.run(seed=seed)
+    register_op(OpSpec(lambda x: (x + 1e12) - 1e12, name="hidden", inputs=seen))
+    with pytest.raises(AssertionError, match="in 10 of 10 examples no slopes can be seen; gradcheck: ill-conditioned"):
+        check_op("hidden", "slopes", examples=10)
+
+
+# ---- what is declared --------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("registry")
@@ -160,6 +342,34 @@ def test_functions_of_ops_can_be_registered_too() -> None:
 
     register_op(OpSpec(norm, inputs=ts.tensors((3,)), reference=lambda x: np.sqrt((x * x).sum() + 1)))
     check_op("norm")
+
+
+STREAM = np.random.default_rng(0)
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("function", "inputs", "said"),
+    [
+        (lambda x: x + x, ts.class_labels(3, 4), "there is no float array among its arguments"),
+        (lambda x: x > 0, ts.arrays((3,)), "there is no float Tensor among its results"),
+        (lambda x: float(x.array.sum()), ts.arrays((3,)), "called with Tensors it returned float, expected a Tensor"),
+        (lambda x: None, ts.arrays((3,)), "called with Tensors it returned NoneType, expected a Tensor"),
+        (lambda x: x * STREAM.random(), ts.arrays((3,)), "two calls gave different values"),
+        (
+            tg.exp,
+            ts.arrays((3,)).map(lambda x: x * np.nan),
+            "no slopes can be seen; gradcheck: ill-conditioned: an inp",
+        ),
+        (lambda x: x[9], ts.arrays((3,)), "IndexError: getitem: index 9 is out of bounds"),
+    ],
+    ids=["integers", "comparison", "number", "nothing", "random", "nan", "raises"],
+)
+def test_what_is_no_op_gets_a_clear_word(function: Callable[..., object], inputs: object, said: str) -> None:
+    register_op(OpSpec(function, name="odd", inputs=inputs))
+    with pytest.raises(AssertionError, match=re.escape(said)) as caught:
+        check_op("odd")
+    assert "smallest case: odd" in str(caught.value)
 
 
 def test_unknown_names_are_refused() -> None:
@@ -185,6 +395,14 @@ def test_the_plugin_prints_the_matrix(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, parallel: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(tg.__file__).parent.parent))
+    pytester.makeconftest(
+        """
+        from hypothesis import settings
+
+        settings.register_profile("few", max_examples=10)
+        settings.load_profile("few")
+        """
+    )
     pytester.makepyfile(
         """
         from tinygrad_cnn.testing import gradient_properties
@@ -200,6 +418,11 @@ def test_the_plugin_prints_the_matrix(
     assert re.search(r"^neg +\+ +\+", text, re.MULTILINE)
     assert re.search(r"^relu +\+\+ +\+\+", text, re.MULTILINE), "both kernel sets"
     assert "0 do not hold" in text
+
+
+def test_pytest_finds_the_plugin_by_itself_after_an_installation() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["pytest11"] == {"tinygrad_cnn": "tinygrad_cnn.testing.plugin"}
 
 
 def _installed() -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import nn
+from tinygrad_cnn import cli, kernels, nn
 from tinygrad_cnn.autograd import Array, op
 from tinygrad_cnn.testing import check_model
 
@@ -92,3 +94,124 @@ def test_labels_and_ops_without_gradients_are_no_trouble() -> None:
     found = check_model(loss, tg.randn(2, 3))
     assert found.exit_code == 0
     assert "no gradient" in str(found)
+
+
+def test_a_float32_gradient_that_cancels_is_no_fault_and_a_fault_in_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.BatchNorm1d(3)
+    for seed in range(20):
+        x = tg.tensor(30 * np.random.default_rng(seed).standard_normal((2, 3)), dtype=tg.float32)
+        check_model(model, x).assert_ok()
+    kernel = kernels.batch_norm_backward
+
+    def faulty(g: Array, *args: Any) -> Any:
+        first, *rest = kernel(g, *args)
+        return first + (g * 1e-4 if g.dtype == np.float32 else 0), *rest
+
+    monkeypatch.setattr(kernels, "batch_norm_backward", faulty)
+    assert [call.op for call in check_model(model, x).wrong] == ["batch_norm"]
+
+
+# ---- the command -------------------------------------------------------------------------------------------
+
+MODELS = """
+import numpy as np
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+from tinygrad_cnn.autograd import Array, op
+
+good = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 3))
+flat = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+@op
+def careless(x: Array):
+    return np.multiply(x, 2)
+
+
+careless.vjp("x")(lambda g: g * 2.02)
+
+
+class Bad(nn.Module):
+    def __init__(self, in_shape):
+        super().__init__()
+        self.first = nn.Conv2d(in_shape[0], 2, 3)
+
+    def forward(self, x):
+        return careless(self.first(x))
+
+
+class Mute(nn.Module):
+    def forward(self, x):
+        return tg.exp("x")
+"""
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`tinygrad-cnn check` in a folder with a module of models: its exit code and what it printed."""
+    (tmp_path / "models_to_check.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["check", *arguments])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_the_command_prints_the_verdict_on_each_op(command: Command) -> None:
+    code, out, err = command("models_to_check:good", "--input-shape", "8,1,8,8", "--order", "2")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if line.strip()]
+    assert rows[0] == ["op", "where", "result", "verdict"]
+    assert [row[:3] for row in rows[2:-1]] == [
+        ["conv2d", "0", "8x2x6x6"], ["relu", "1", "8x2x6x6"], ["max_pool2d", "2", "8x2x3x3"],
+        ["flatten", "3", "8x18"], ["linear", "4", "8x3"],
+    ]  # fmt: skip
+    assert {row[3] for row in rows[2:-1]} <= {"ok", "kink"}
+    assert out.splitlines()[-1].startswith("5 calls: ")
+
+
+def test_the_command_takes_other_shapes_and_the_packages_own_models(command: Command) -> None:
+    assert command("models_to_check:flat", "--input-shape", "3,5")[0] == 0
+    code, out, _ = command("mlp", "--input-shape", "2,1,4,4")
+    assert code == 0
+    assert "4 calls: " in out
+
+
+def test_the_command_exits_with_1_on_a_wrong_gradient(command: Command) -> None:
+    code, out, err = command("models_to_check:Bad", "--input-shape", "2,3,4,4", "--seed", "3")
+    assert (code, err) == (1, "")
+    line = MODELS.splitlines().index("        return careless(self.first(x))") + 1
+    assert f"careless at models_to_check.py:{line}: gradcheck: wrong" in out
+    assert "analytic 2.02, numeric 2 in" in out
+    assert out.splitlines()[-1] == "2 calls: 1 ok, 1 wrong"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("models_to_check:good", "--input-shape", "8,3,8,8"), "conv2d: x has 3 channels (8, 3, 8, 8), weight expects"),
+        (("models_to_check:good", "--input-shape", "8,1,x"), "--input-shape is '8,1,x', expected numbers above 0"),
+        (("models_to_check:good", "--input-shape", "8,0,8,8"), "--input-shape is '8,0,8,8', expected numbers above 0"),
+        (("models_to_check:good", "--input-shape", ""), "--input-shape is '', expected numbers above 0, as 8,1,28,28"),
+        (("models_to_check:good",), "Missing option '--input-shape'"),
+        (("models_to_check:better", "--input-shape", "8,1,8,8"), "models_to_check has no better"),
+        (("no_such_module:good", "--input-shape", "8,1,8,8"), "cannot import no_such_module"),
+        (("models_to_check:tg", "--input-shape", "8,1,8,8"), "tg is module, expected a Module"),
+        (("models_to_check:Mute", "--input-shape", "8,1,8,8"), "exp"),
+        (("lenet", "--input-shape", "1,28,28"), "--input-shape 1,28,28 has 3 numbers, lenet expects N,C,H,W"),
+        (("lenot", "--input-shape", "8,1,28,28"), "did you mean lenet?"),
+        (("models_to_check:good", "--input-shape", "8,1,8,8", "--order", "3"), "--order"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

@@ -12,6 +12,7 @@ import typer
 
 from tinygrad_cnn.bench.command import bench
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.testing.command import check
 
 __all__ = ["app", "main"]
 
@@ -285,6 +286,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
 
 app.command()(bench)
+app.command()(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

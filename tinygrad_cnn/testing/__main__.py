@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("property", nargs="?", help="the name of a property; all of them if none is given")
     parser.add_argument("--example", help="run only the example with this code, which a failure printed")
     parser.add_argument("--examples", type=int, help="how many examples to try for each property")
+    parser.add_argument("--seed", type=int, help="the same seed draws the same examples; others each time without one")
     parser.add_argument("--fast", action="store_true", help="only with the fast kernels, in float32")
     parser.add_argument(
         "--import", dest="modules", action="append", default=[], help="a module or a .py file that registers more ops"
@@ -36,10 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     for check in asked:
         try:
-            check.run(given.examples, given.example)
+            check.run(given.examples, given.example, given.seed)
         except AssertionError as error:
             failed += 1
             sys.stdout.write(f"{error}\n")
+        except ValueError as error:
+            if given.example is None:
+                raise
+            parser.error(str(error))
     sys.stdout.write(f"{len(asked) - failed} of {len(asked)} checks hold\n")
     return 1 if failed else 0
 

@@ -1,6 +1,6 @@
 """The pytest plugin: `pytest --grad-coverage` prints which properties were asked of which ops, and what came out.
 
-It is active wherever the package is installed, and imports nothing but pytest until it is used.
+It is active wherever the package is installed. Hypothesis and the battery are imported by the tests that use them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -71,17 +72,24 @@ class OpSpec:
         return not isinstance(self.op, Op) or self.op.differentiable
 
     @property
+    def takes_arrays(self) -> bool:
+        """Whether it works on ndarrays too, as every op and every function of the package does."""
+        return isinstance(self.op, Op) or self.op.__module__.startswith("tinygrad_cnn.")
+
+    @property
     def broadcasts(self) -> bool:
         """Whether its arguments broadcast, and the drive sums their gradients back."""
         return isinstance(self.op, Op) and self.op.broadcasts
 
     def argument(self, key: Key) -> str:
         """What the op calls the argument that a sample holds at a position or under a name."""
-        if isinstance(key, str):
-            return key
+        return key if isinstance(key, str) else self.positional[min(key, len(self.positional) - 1)]
+
+    @functools.cached_property
+    def positional(self) -> list[str]:
+        """The names of its positional arguments."""
         function = self.op.kernel if isinstance(self.op, Op) else self.op
-        names = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-        return names[min(key, len(names) - 1)]
+        return [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
 
     def keys(self, sample: Sample) -> list[Key]:
         """The places of the float arguments that gradients are asked of."""

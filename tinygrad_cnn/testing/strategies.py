@@ -164,7 +164,9 @@ def broadcastable_shapes(
     draw: DrawFn, n: int, min_side: int = 1, max_dims: int = 3, max_side: int = 4
 ) -> tuple[Shape, ...]:
     """`n` shapes that broadcast together: with missing dimensions, and with length 1 in place of others."""
-    common = draw(shapes(0, max_dims, min_side, max_side))
+    # Left to chance few would be matrices all over, and only those have a memory order.
+    full = draw(st.booleans()) and max_dims > 1 and max_side > 1
+    common = draw(shapes(2, max_dims, 2, max_side) if full else shapes(0, max_dims, min_side, max_side))
     found = []
     for _ in range(n):
         missing = draw(st.integers(0, len(common))) if draw(st.booleans()) else 0

@@ -1,0 +1,47 @@
+"""How far rounding alone moves a result: by so much two right ways to compute the same may differ.
+
+Where large numbers cancel, the result is small and its rounding is not: the input gradient of a batch norm over two
+samples is almost zero, whatever comes in. So a difference is not held against the size of the result alone, but also
+against how far the result moves when all that goes in moves by a few units in its last place. That shows both the
+rounding of what goes in and, since other numbers are rounded on the way, the rounding on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.testing.sample import Array
+
+__all__ = ["ROOM", "rounding", "shaken"]
+
+TRIALS = 8
+ROOM = 16.0  # how many times that far two right results may be apart: eight trials do not show the worst
+
+
+def shaken(x: Array, rng: Any) -> Array:
+    """Each number moved by up to 4 units in its last place; equal numbers move alike, so a tie stays a tie.
+
+    >>> x = shaken(np.array([0.1, 0.1, 0.3]), np.random.default_rng(0))
+    >>> bool(x[0] == x[1]), bool(0 < abs(x[2] - 0.3) < 1e-15)
+    (True, True)
+    """
+    numbers, place = np.unique(x, return_inverse=True)
+    factors = 1 + 4 * np.finfo(x.dtype).eps * rng.choice([-1.0, 1.0], numbers.size) * rng.uniform(0.25, 1, numbers.size)
+    return np.asarray(numbers * factors, x.dtype)[place].reshape(x.shape)
+
+
+def rounding(function: Callable[..., Sequence[Array]], arrays: Sequence[Array]) -> list[float]:
+    """For each result of `function(*arrays)`: how far it moves, at most, when the float arrays are shaken."""
+    rng = np.random.default_rng(0)
+    still = function(*arrays)
+    found = [0.0] * len(still)
+    for _ in range(TRIALS):
+        moved = function(*(shaken(x, rng) if x.dtype.kind == "f" else x for x in arrays))
+        for i, (a, b) in enumerate(zip(moved, still, strict=True)):
+            with np.errstate(all="ignore"):
+                off = np.abs(a.astype(np.float64) - b)
+            found[i] = max(found[i], float(off[np.isfinite(off)].max(initial=0.0)))
+    return found
