@@ -32,10 +32,11 @@ class Frame(NamedTuple):
 
 
 @helper
-def fill_planes(x, n, images, channels, height, width, frame, planes):  # type: ignore[no-untyped-def]
+def fill_planes(x, n, images, all_channels, first, channels, height, width, frame, planes):  # type: ignore[no-untyped-def]
     """Copy a block of images: pixel (h, w) to row h + top, column w + left, each dealt out to its phase.
 
-    The order is [channel][row phase][column phase][image][row][column]. Borders are left as they are.
+    Of an image's `all_channels` only `channels`, from `first` on. The order is
+    [channel][row phase][column phase][image][row][column]. Borders are left as they are.
     """
     top, left, down, right = get(frame, 0), get(frame, 1), get(frame, 2), get(frame, 3)
     pitch, plane, block = get(frame, 4), get(frame, 5), get(frame, 6)
@@ -44,7 +45,7 @@ def fill_planes(x, n, images, channels, height, width, frame, planes):  # type: 
         for b in range(images):
             # `row` and `row_phase` count up in step with h: a division for each row would cost as much as its copy.
             row, row_phase = top // down, top % down
-            source = ((n + b) * channels + c) * height * width
+            source = ((n + b) * all_channels + first + c) * height * width
             for _ in range(height):
                 target = ((c * down + row_phase) * right * block + b) * plane + row * pitch + first_column
                 if right == 1:

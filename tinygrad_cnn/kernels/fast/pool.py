@@ -93,7 +93,7 @@ def _max(x, frame, offsets, out, chosen, planes, values, taps, n0, n1):  # type:
     pitch, plane, block = frame[4], frame[5], frame[6]
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
-        fill_planes(xp, n, images, 1, height, width, fp, planes_p)
+        fill_planes(xp, n, images, 1, 0, 1, height, width, fp, planes_p)
         for t in range(0, (images - 1) * plane + (rows - 1) * pitch + columns, LANES):
             best, tap = splat(float32(-math.inf)), splat_int(0)
             for k in range(offsets.shape[0]):
@@ -157,7 +157,7 @@ def _average(x, frame, offsets, scale, out, planes, values, n0, n1):  # type: ig
     pitch, plane, block = frame[4], frame[5], frame[6]
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
-        fill_planes(xp, n, images, 1, height, width, fp, planes_p)
+        fill_planes(xp, n, images, 1, 0, 1, height, width, fp, planes_p)
         for t in range(0, (images - 1) * plane + (rows - 1) * pitch + columns, LANES):
             total = splat(float32(0))
             for k in range(offsets.shape[0]):

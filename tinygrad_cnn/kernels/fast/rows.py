@@ -10,6 +10,7 @@ from numba import float32
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
+    copy_four,
     either,
     either_nan,
     get,
@@ -37,6 +38,10 @@ merged_high = shuffle(4, 12, 5, 13, 6, 14, 7, 15)
 def copy_row(source, i, target, j, count):  # type: ignore[no-untyped-def]
     """Copy `count` floats. The last vector overlaps the one before it, so nothing beyond the row is touched."""
     if count < LANES:
+        if count >= 4:
+            copy_four(source, i, target, j)
+            copy_four(source, i + count - 4, target, j + count - 4)
+            return
         for q in range(count):
             put(target, j + q, get(source, i + q))
         return

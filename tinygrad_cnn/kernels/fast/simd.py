@@ -173,6 +173,20 @@ def store_bytes(context: Any, p: Any, i: Any, v: Any) -> Any:
     return types.void(p, types.intp, i32x8), emit
 
 
+@intrinsic
+def copy_four(context: Any, source: Any, i: Any, target: Any, j: Any) -> Any:
+    """Copy four elements: rows of four to seven are two such copies that overlap."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, i, target, j = args
+        four = ir.VectorType(_FLOAT, 4).as_pointer()
+        value = builder.load(builder.bitcast(builder.gep(source, [i]), four), align=4)
+        builder.store(value, builder.bitcast(builder.gep(target, [j]), four), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), emit
+
+
 def _load(builder: Any, p: Any, i: Any) -> Any:
     return builder.load(builder.bitcast(builder.gep(p, [i]), _FLOATS.as_pointer()), align=4)
 
@@ -266,13 +280,16 @@ def total(context: Any, x: Any) -> Any:
     """The sum of the eight lanes, halves first."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (v,) = args
-        for width in (4, 2, 1):
-            low, high = range(width), range(width, 2 * width)
-            v = builder.fadd(_shuffle(builder, v, v, low), _shuffle(builder, v, v, high))
-        return builder.extract_element(v, ir.Constant(_INT, 0))
+        return _total(builder, args[0])
 
     return types.float32(f32x8), emit
+
+
+def _total(builder: Any, v: Any) -> Any:
+    for width in (4, 2, 1):
+        low, high = range(width), range(width, 2 * width)
+        v = builder.fadd(_shuffle(builder, v, v, low), _shuffle(builder, v, v, high))
+    return builder.extract_element(v, ir.Constant(_INT, 0))
 
 
 def _splat(builder: Any, value: Any) -> Any:
@@ -344,15 +361,15 @@ def multiply_tile(rows: int, vectors: int) -> Any:
     return tile
 
 
-def dot_tile(columns: int) -> Any:
-    """The inner loop of every weight gradient: four rows of `g` times `columns` rows of `x`, along their pixels.
+def dot_tile(rows: int, columns: int) -> Any:
+    """The inner loop of every weight gradient: one or four rows of `g` times `columns` of `x`, along their pixels.
 
     An intrinsic (g, gi, pitch, x, base, offsets, oi, length, sums, si) that computes
 
-        sums[si + 4*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
+        sums[si + rows*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
 
-    for r < 4, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
-    the lanes of each sum added up, four sums at once.
+    for r < rows, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
+    the lanes of each sum added up, four sums at once where there are four.
     """
 
     @intrinsic
@@ -366,21 +383,22 @@ def dot_tile(columns: int) -> Any:
                 builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])))
                 for c in range(columns)
             ]
-            rows = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(4)]
-            places = [[cgutils.alloca_once(builder, _FLOATS) for _ in rows] for _ in starts]
+            lines = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(rows)]
+            places = [[cgutils.alloca_once(builder, _FLOATS) for _ in lines] for _ in starts]
             for place in (place for line in places for place in line):
                 builder.store(ir.Constant(_FLOATS, [0.0] * LANES), place)
             with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), base.type) as (j, _):
                 pixels = [_load(builder, x, builder.add(start, j)) for start in starts]
-                for r, row in enumerate(rows):
+                for r, row in enumerate(lines):
                     v = _load(builder, g, builder.add(row, j))
                     for line, pixel in zip(places, pixels, strict=True):
                         builder.store(_fma(builder, v, pixel, builder.load(line[r])), line[r])
             for c, line in enumerate(places):
-                four = _four_totals(builder, [builder.load(place) for place in line])
-                address = builder.gep(sums, [builder.add(si, _index(4 * c))])
-                address = builder.bitcast(address, four.type.as_pointer())
-                builder.store(builder.fadd(builder.load(address, align=4), four), address, align=4)
+                address = builder.gep(sums, [builder.add(si, _index(rows * c))])
+                vectors = [builder.load(place) for place in line]
+                whole = _total(builder, vectors[0]) if rows == 1 else _four_totals(builder, vectors)
+                address = builder.bitcast(address, whole.type.as_pointer())
+                builder.store(builder.fadd(builder.load(address, align=4), whole), address, align=4)
             return context.get_dummy_value()
 
         i = types.intp

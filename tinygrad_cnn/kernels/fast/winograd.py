@@ -71,7 +71,7 @@ Q1, Q2, Q3 = (np.float32(1.5**n) for n in (1, 2, 3))
 PPQQ, PPQ, PQQ, P2_Q2 = P2 * Q2, P2 * Q1, P1 * Q2, P2 + Q2
 
 _products_24, _products_16, _products_8 = multiply_tile(4, 3), multiply_tile(4, 2), multiply_tile(4, 1)
-_dot_4x2 = dot_tile(2)
+_dot_4x2 = dot_tile(4, 2)
 
 
 # The 1-d transforms, on vectors ---------------------------------------------------------------------------------
