@@ -63,6 +63,18 @@ def guards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "run", run_guarded)
 
 
+@pytest.fixture(params=["planes", "planes for two threads", "images", "images for two threads"])
+def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What convolutions have in their lanes, and in how many parts they do the work."""
+    monkeypatch.setattr(dispatch, "_lanes_used", lambda n: float(request.param.startswith("images")))
+    before = kernels.get_num_threads()
+    if "two" in request.param:
+        monkeypatch.setattr(threads, "WORTH_SHARING", 0)
+        kernels.set_num_threads(2)
+    yield
+    kernels.set_num_threads(before)
+
+
 def random(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
@@ -92,7 +104,8 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
     least = [max(1, d * (k - 1) + 1 - 2 * p) for k, p, d in zip(kernel, padding, dilation, strict=True)]
     size = tuple(draw(st.integers(low, 40)) for low in least)
     groups, seed = draw(st.integers(1, 3)), draw(st.integers(0, 99))
-    n, c, o = draw(st.integers(1, 5)), groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 9))
+    n = draw(st.integers(1, 20 if max(size) < 20 else 5))
+    c, o = groups * draw(st.integers(1, 5)), groups * draw(st.integers(1, 9))
     return {
         "x": random(n, c, *size, seed=seed),
         "w": random(o, c // groups, *kernel, seed=seed + 1),
@@ -113,24 +126,63 @@ def check_conv(x: Array, w: Array, b: Array | None, geometry: Any, error: float 
         close(our, peer, error)
 
 
-@pytest.mark.usefixtures("guards")
-@settings(max_examples=60)
+@pytest.mark.usefixtures("guards", "lanes")
+@settings(max_examples=40)
 @given(convolutions())
 def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
     check_conv(**case)
 
 
-@pytest.mark.usefixtures("guards")
+@pytest.mark.usefixtures("guards", "lanes")
 @settings(max_examples=15)
 @given(st.data())
 def test_winograd_between_protected_pages(data: st.DataObject) -> None:
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
-    n, c, o, seed, padding = draw(1, 6), 4 * draw(4, 6), 4 * draw(4, 6), draw(0, 99), (draw(0, 2), draw(0, 2))
+    c, o, seed, padding = 4 * draw(4, 6), 4 * draw(4, 6), draw(0, 99), (draw(0, 5), draw(0, 5))
     size = [draw(max(1, 3 - 2 * p), 40) for p in padding]
+    n = draw(1, 20 if max(size) < 16 else 6)
     x, w, b = random(n, c, *size, seed=seed), random(o, c, 3, 3, seed=seed + 1), random(o, seed=seed + 2)
     check_conv(x, w, b, ((1, 1), padding, (1, 1), 1))
 
 
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=30)
+@given(st.data())
+def test_pointwise_is_the_reference(data: st.DataObject) -> None:
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    nd, groups, n = draw(1, 3), draw(1, 2), draw(0, 5)
+    stride, size = tuple(draw(1, 3) for _ in range(nd)), [draw(1, 9) for _ in range(nd)]
+    x, w = random(n, groups * draw(8, 12), *size), random(groups * draw(8, 12), 1)
+    w = random(len(w), x.shape[1] // groups, *[1] * nd, seed=1)
+    geometry = (stride, (0,) * nd, (draw(1, 2),) * nd, groups)
+    check_conv(x, w, random(len(w), seed=2) if draw(0, 1) else None, geometry)
+    g = random(*reference.conv(x, w, None, *geometry).shape)
+    shape = tuple(s + draw(0, 2) if i > 1 else s for i, s in enumerate(x.shape))  # output_padding
+    close(kernels.conv_input(g, w, shape, *geometry), reference.conv_input(double(g), double(w), shape, *geometry))
+
+
+@pytest.mark.parametrize("lanes_used", [0.0, 1.0])
+def test_each_shape_takes_the_kernel_made_for_it(lanes_used: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_lanes_used", lambda n: lanes_used)
+    taken: list[str] = []
+    module = dispatch._module
+
+    def spy(name: str) -> Any:
+        taken.append(name)
+        return module(name)
+
+    monkeypatch.setattr(dispatch, "_module", spy)
+    check_conv(random(9, 6, 9, 9), random(8, 6, 5, 5), None, ((2, 1), (2, 2), (1, 1), 1))
+    assert set(taken) == {"direct", "images"} if lanes_used else {"direct"}
+    taken.clear()
+    check_conv(random(9, 16, 9, 9), random(16, 16, 3, 3), None, ((1, 1), (1, 1), (1, 1), 1))
+    assert taken[-1] == ("winograd_images" if lanes_used else "winograd")
+    taken.clear()
+    check_conv(random(9, 16, 9, 9), random(16, 16, 1, 1), None, ((1, 1), (0, 0), (1, 1), 1))
+    assert not taken
+
+
+@pytest.mark.usefixtures("lanes")
 @pytest.mark.parametrize("needs", [(True, False, True), (False, True, False), (False, False, True)])
 @pytest.mark.parametrize("channels", [3, 16])
 def test_conv_backward_gives_what_is_asked_for(needs: tuple[bool, bool, bool], channels: int) -> None:
@@ -146,6 +198,7 @@ def test_conv_backward_gives_what_is_asked_for(needs: tuple[bool, bool, bool], c
             assert our is None
 
 
+@pytest.mark.usefixtures("lanes")
 @pytest.mark.parametrize("layout", ["f", "reversed", "broadcast", "readonly"])
 def test_conv_takes_any_layout(layout: str) -> None:
     x, w, geometry = random(4, 8, 20, 21), random(8, 4, 3, 3, seed=1), ((1, 2), (1, 0), (1, 1), 2)
@@ -171,6 +224,7 @@ def test_conv_input_with_output_padding() -> None:
     close(kernels.conv_input(g, w, shape, *geometry), exact)
 
 
+@pytest.mark.usefixtures("lanes")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["x", "w", "g"])
 @pytest.mark.parametrize("channels", [2, 16])

@@ -26,7 +26,7 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.planes import SLACK, Frame, block_limit, fill_planes, frame_of
+from tinygrad_cnn.kernels.fast.planes import LONG_RUN, SLACK, Frame, block_limit, fill_planes, frame_of
 from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     dot_tile,
@@ -202,11 +202,13 @@ def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, chan
 
 
 @lru_cache(maxsize=256)
-def _forward_plan(x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int) -> Plan:
+def forward_plan(
+    x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int, run: int = LONG_RUN
+) -> Plan:
     """One sweep over the planes of x. Tap (c, a, b) reads the phase and the place that a * dilation leads to."""
     channels, size = x[0], x[1:]
     planes = tuple(-(-(s + 2 * p) // st) for s, p, st in zip(size, padding, stride, strict=True))
-    frame = frame_of(padding, stride, planes, limit)
+    frame = frame_of(padding, stride, planes, limit, run)
     rows, columns = conv_output_size(size, w[2:], stride, padding, dilation)
     taps = (list(range(w[2])), list(range(w[3])))
     offsets = []
@@ -222,9 +224,10 @@ def _forward_plan(x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints,
 
 
 @lru_cache(maxsize=256)
-def _input_plan(
-    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int
-) -> Plan:
+def input_plan(
+    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int,
+    run: int = LONG_RUN,
+) -> Plan:  # fmt: skip
     """One sweep over the planes of g for each phase of dx's pixels.
 
     Pixel h of dx with h + padding = stride * q + phase gets g[q - e] through each tap a with
@@ -238,7 +241,7 @@ def _input_plan(
     margin = tuple((k - 1) * d // s for k, d, s in zip(w[2:], dilation, stride, strict=True))
     last = [max(f + n for f, n in zip(*line, strict=True)) for line in zip(first, counts, strict=True)]
     planes = tuple(m + max(n, q) for m, n, q in zip(margin, g[1:], last, strict=True))
-    frame = frame_of(margin, (1, 1), planes, limit)
+    frame = frame_of(margin, (1, 1), planes, limit, run)
     group_in, group_out = w[1], w[0] // groups
     sweeps: list[Sweep] = []
     offsets: list[int] = []
@@ -265,13 +268,20 @@ def _input_plan(
     return _plan(frame, sweeps, offsets, tuple(taps), group_out, group_in)
 
 
-def _pack(w: Array, groups: int, rows: int) -> Array:
+def pack(w: Array, groups: int, rows: int) -> Array:
     """(groups * O, K, ...) -> [group][tile][tap][row of the tile], with zero rows to fill the last tile."""
     group_out, depth = len(w) // groups, math.prod(w.shape[1:])
     padded = aligned(group_out, rows)
     packed = np.zeros((groups, padded, depth), np.float32)
     packed[:, :group_out] = w.reshape(groups, group_out, depth)
     return packed.reshape(groups, padded // rows, rows, depth).transpose(0, 1, 3, 2).ravel()
+
+
+def pack_mirrored(w: Array, plan: Plan, groups: int, rows: int) -> Array:
+    """The weights of an `input_plan`'s sweeps, packed one after the other: the channels of dx are the rows."""
+    # (G * O, C, KH, KW) -> (G * C, O, KH, KW)
+    mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * w.shape[1], -1, *w.shape[2:])
+    return np.concatenate([pack(mirrored[:, :, a][..., b], groups, rows) for a, b in plan.taps])
 
 
 # What the dispatcher calls --------------------------------------------------------------------------------------
@@ -281,12 +291,12 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     """`reference.conv` for float32 and two spatial dimensions."""
     n, o = len(x), len(w)
     cuts = threads.parts(n, _work(n, w, stride, x.shape[2:]))
-    plan = _forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
+    plan = forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
     start = np.zeros((groups, aligned(o // groups, plan.tile[0])), np.float32)
     if b is not None:
         start[:, : o // groups] = b.reshape(groups, -1)
     out = np.empty((n, o, *plan.out), np.float32)
-    _run(x, plan, _pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
+    _run(x, plan, pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
     return out
 
 
@@ -294,13 +304,11 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     """`reference.conv_input` for float32 and two spatial dimensions."""
     n, group_in = len(g), w.shape[1]
     cuts = threads.parts(n, _work(n, w, (1, 1), g.shape[2:]))
-    plan = _input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
-    # (G * O, C, KH, KW) -> (G * C, O, KH, KW): now the channels of dx are the rows.
-    mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * group_in, -1, *w.shape[2:])
-    packed = [_pack(mirrored[:, :, a][..., b], groups, plan.tile[0]) for a, b in plan.taps]
+    plan = input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
+    packed = pack_mirrored(w, plan, groups, plan.tile[0])
     start = np.zeros(groups * aligned(group_in, plan.tile[0]), np.float32)
     out = np.empty(shape, np.float32)
-    _run(g, plan, np.concatenate(packed), start, groups, out, cuts)
+    _run(g, plan, packed, start, groups, out, cuts)
     return out
 
 
@@ -310,7 +318,7 @@ def conv_weight(
     """`reference.conv_weight` for float32 and two spatial dimensions; the bias's gradient comes with it."""
     n, o = len(x), shape[0]
     cuts = threads.parts(n, n * o * g.shape[2] * g.shape[3] * shape[1] * shape[2] * shape[3])
-    plan = _forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
+    plan = forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
     taps, (rows, _), offsets = len(plan.offsets), plan.dots, plan.dot_offsets
     tiles = aligned(o // groups, rows) // rows
     sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)

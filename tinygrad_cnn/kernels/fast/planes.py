@@ -79,13 +79,13 @@ def read_planes(planes, frame, n, images, height, width, x):  # type: ignore[no-
                 row, row_phase = row + 1, 0
 
 
-def frame_of(margin: Ints, stride: Ints, size: Ints, images: int) -> Frame:
-    """Planes of `size` pixels per phase, images `margin` from the corner, at most `images` of them at once.
+def frame_of(margin: Ints, stride: Ints, size: Ints, images: int, run: int = LONG_RUN) -> Frame:
+    """Planes of `size` pixels per phase, images `margin` from the corner, at most `images` of them for a `run`.
 
     Eight floats more than the pixels keep the last vector of an image out of the next.
     """
     plane = aligned(size[0] * size[1], 8) + 8
-    return Frame(margin[0], margin[1], stride[0], stride[1], size[1], plane, max(1, min(images, LONG_RUN // plane)))
+    return Frame(margin[0], margin[1], stride[0], stride[1], size[1], plane, max(1, min(images, run // plane)))
 
 
 def block_limit(images: int, cuts: list[tuple[int, int]]) -> int:

@@ -32,6 +32,31 @@ even_lanes = shuffle(0, 2, 4, 6, 8, 10, 12, 14)
 odd_lanes = shuffle(1, 3, 5, 7, 9, 11, 13, 15)
 merged_low = shuffle(0, 8, 1, 9, 2, 10, 3, 11)
 merged_high = shuffle(4, 12, 5, 13, 6, 14, 7, 15)
+low_halves = shuffle(0, 1, 2, 3, 8, 9, 10, 11)
+high_halves = shuffle(4, 5, 6, 7, 12, 13, 14, 15)
+low_pairs = shuffle(0, 8, 1, 9, 4, 12, 5, 13)
+high_pairs = shuffle(2, 10, 3, 11, 6, 14, 7, 15)
+low_quads = shuffle(0, 1, 8, 9, 4, 5, 12, 13)
+high_quads = shuffle(2, 3, 10, 11, 6, 7, 14, 15)
+
+
+@helper
+def turned(a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
+    """Eight vectors as the columns of a square: the vectors that are its rows (its transpose)."""
+    ab, cd, ef, gh = low_pairs(a, b), low_pairs(c, d), low_pairs(e, f), low_pairs(g, h)
+    left0, left1, right0, right1 = low_quads(ab, cd), high_quads(ab, cd), low_quads(ef, gh), high_quads(ef, gh)
+    ab, cd, ef, gh = high_pairs(a, b), high_pairs(c, d), high_pairs(e, f), high_pairs(g, h)
+    left2, left3, right2, right3 = low_quads(ab, cd), high_quads(ab, cd), low_quads(ef, gh), high_quads(ef, gh)
+    return (
+        low_halves(left0, right0),
+        low_halves(left1, right1),
+        low_halves(left2, right2),
+        low_halves(left3, right3),
+        high_halves(left0, right0),
+        high_halves(left1, right1),
+        high_halves(left2, right2),
+        high_halves(left3, right3),
+    )
 
 
 @helper

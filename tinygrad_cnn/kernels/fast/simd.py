@@ -314,7 +314,7 @@ def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
 # The register tiles ---------------------------------------------------------------------------------------------
 
 
-def multiply_tile(rows: int, vectors: int) -> Any:
+def multiply_tile(rows: int, vectors: int, scattered: bool = False) -> Any:
     """The inner loop of every convolution here: `rows` output channels times 8 * `vectors` neighbouring pixels.
 
     An intrinsic (x, base, offsets, oi, depth, w, wi, start, si, y, yi, pitch) that computes
@@ -325,6 +325,8 @@ def multiply_tile(rows: int, vectors: int) -> Any:
     loads `vectors` vectors and `rows` single weights, for rows * vectors multiply-adds. 4 x 3 sums, 3 vectors
     and 1 weight fill the 16 registers of AVX2, and 12 sums in flight hide the latency of the multiply-add.
     Reads 8*vectors floats from each base + offsets[oi + k]; writes 8*vectors floats in each row.
+
+    If `scattered`, the vectors are no neighbours: `base` points to `vectors` numbers, where each begins.
     """
 
     @intrinsic
@@ -335,6 +337,7 @@ def multiply_tile(rows: int, vectors: int) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, base, offsets, oi, depth, w, wi, start, si, y, yi, pitch = args
             columns = [_index(LANES * v) for v in range(vectors)]
+            bases = [builder.load(builder.gep(base, [_index(v)])) for v in range(vectors)] if scattered else [base]
             numbers = [_index(r) for r in range(rows)]
             sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in columns] for _ in numbers]
             for r, line in zip(numbers, sums, strict=True):
@@ -342,8 +345,9 @@ def multiply_tile(rows: int, vectors: int) -> Any:
                 for place in line:
                     builder.store(first, place)
             with cgutils.for_range(builder, depth) as loop:
-                at = builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, loop.index)])))
-                pixels = [_load(builder, x, builder.add(at, column)) for column in columns]
+                offset = builder.load(builder.gep(offsets, [builder.add(oi, loop.index)]))
+                at = [builder.add(first, offset) for first in bases]
+                pixels = [_load(builder, x, place) for place in (at if scattered else _from(builder, at[0], columns))]
                 weights = builder.add(wi, builder.mul(loop.index, _index(rows)))
                 for r, line in zip(numbers, sums, strict=True):
                     weight = _splat(builder, builder.load(builder.gep(w, [builder.add(weights, r)])))
@@ -356,12 +360,12 @@ def multiply_tile(rows: int, vectors: int) -> Any:
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(x, i, offsets, i, i, w, i, start, i, y, i, i), emit
+        return types.void(x, base if scattered else i, offsets, i, i, w, i, start, i, y, i, i), emit
 
     return tile
 
 
-def dot_tile(rows: int, columns: int) -> Any:
+def dot_tile(rows: int, columns: int, scattered: bool = False) -> Any:
     """The inner loop of every weight gradient: one or four rows of `g` times `columns` of `x`, along their pixels.
 
     An intrinsic (g, gi, pitch, x, base, offsets, oi, length, sums, si) that computes
@@ -369,7 +373,8 @@ def dot_tile(rows: int, columns: int) -> Any:
         sums[si + rows*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
 
     for r < rows, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
-    the lanes of each sum added up, four sums at once where there are four.
+    the lanes of each sum added up, four sums at once where there are four. If `scattered`, `base` points to
+    numbers: where in x each eight begin.
     """
 
     @intrinsic
@@ -379,16 +384,16 @@ def dot_tile(rows: int, columns: int) -> Any:
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             g, gi, pitch, x, base, offsets, oi, length, sums, si = args
-            starts = [
-                builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])))
-                for c in range(columns)
-            ]
+            starts = [builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])) for c in range(columns)]
+            if not scattered:
+                starts = [builder.add(base, start) for start in starts]
             lines = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(rows)]
             places = [[cgutils.alloca_once(builder, _FLOATS) for _ in lines] for _ in starts]
             for place in (place for line in places for place in line):
                 builder.store(ir.Constant(_FLOATS, [0.0] * LANES), place)
-            with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), base.type) as (j, _):
-                pixels = [_load(builder, x, builder.add(start, j)) for start in starts]
+            with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), gi.type) as (j, _):
+                at = builder.load(builder.gep(base, [builder.udiv(j, _index(LANES))])) if scattered else j
+                pixels = [_load(builder, x, builder.add(start, at)) for start in starts]
                 for r, row in enumerate(lines):
                     v = _load(builder, g, builder.add(row, j))
                     for line, pixel in zip(places, pixels, strict=True):
@@ -402,9 +407,13 @@ def dot_tile(rows: int, columns: int) -> Any:
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(g, i, i, x, i, offsets, i, i, sums, i), emit
+        return types.void(g, i, i, x, base if scattered else i, offsets, i, i, sums, i), emit
 
     return tile
+
+
+def _from(builder: Any, base: Any, columns: list[Any]) -> list[Any]:
+    return [builder.add(base, column) for column in columns]
 
 
 def _index(value: int) -> Any:
