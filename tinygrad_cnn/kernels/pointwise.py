@@ -57,8 +57,8 @@ def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, groups: int) -> t
     (array([[[2.],
             [2.]]]), array([2.]))
     """
-    seen = _thinned(x, stride)[(..., *(slice(s) for s in g.shape[2:]))]
-    pixels, errors = _pixels(seen, groups), _pixels(g, groups)
+    covered: Any = (..., *(slice(s) for s in g.shape[2:]))
+    pixels, errors = _pixels(_thinned(x, stride)[covered], groups), _pixels(g, groups)
     cuts = threads.parts(len(x), g.size * shape[1])
     sums = np.zeros((len(cuts), groups, shape[0] // groups, shape[1]), np.result_type(x, g))
     bias = np.zeros((len(cuts), groups, shape[0] // groups), g.dtype)
@@ -69,7 +69,9 @@ def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, groups: int) -> t
 
 def _thinned(x: Array, stride: Ints) -> Array:
     """The pixels that a stride leaves, as a view."""
-    return x[(..., *(slice(None, None, s) for s in stride))]
+    steps: Any = (..., *(slice(None, None, s) for s in stride))
+    thinned: Array = x[steps]
+    return thinned
 
 
 def _pixels(x: Array, groups: int) -> Array:

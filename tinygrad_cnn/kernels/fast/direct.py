@@ -27,7 +27,7 @@ from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.planes import LONG_RUN, SLACK, Frame, block_limit, fill_planes, frame_of
-from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, empty, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     dot_tile,
     filled,
@@ -319,7 +319,7 @@ def conv_weight(
     n, o = len(x), shape[0]
     cuts = threads.parts(n, n * o * g.shape[2] * g.shape[3] * shape[1] * shape[2] * shape[3])
     plan = forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
-    taps, (rows, _), offsets = len(plan.offsets), plan.dots, plan.dot_offsets
+    (rows, _), offsets = plan.dots, plan.dot_offsets
     tiles = aligned(o // groups, rows) // rows
     sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
     planes = zeros(len(cuts), plan.planes)
@@ -329,14 +329,19 @@ def conv_weight(
         for i, cut in enumerate(cuts)
     ]
     threads.run(_correlate_gradient, jobs)
+    return weight_of(added(sums), plan, shape, groups), added(bias)
+
+
+def weight_of(sums: Array, plan: Plan, shape: Ints, groups: int) -> Array:
+    """The weight's gradient from the sums of the dot products."""
     # [group][tile][tap][channel] -> (O, taps)
-    dw = added(sums).reshape(groups, tiles, -1, rows).transpose(0, 1, 3, 2)
-    dw = dw.reshape(groups, tiles * rows, -1)[:, : o // groups, :taps]
-    return np.ascontiguousarray(dw).reshape(shape), added(bias)
+    dw = sums.reshape(groups, -1, len(plan.dot_offsets), plan.dots[0]).transpose(0, 1, 3, 2)
+    dw = dw.reshape(groups, -1, len(plan.dot_offsets))[:, : shape[0] // groups, : len(plan.offsets)]
+    return np.ascontiguousarray(dw).reshape(shape)
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:
-    planes, results = zeros(len(cuts), plan.planes), np.empty((len(cuts), plan.results), np.float32)
+    planes, results = zeros(len(cuts), plan.planes), empty(len(cuts), plan.results)
     jobs = [
         (x, *plan[:3], weights, start, groups, plan.tile[0], out, planes[i], results[i], *cut)
         for i, cut in enumerate(cuts)

@@ -18,9 +18,9 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored
+from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored, weight_of
 from tinygrad_cnn.kernels.fast.planes import block_limit
-from tinygrad_cnn.kernels.fast.rows import added, aligned, sum_run, turned, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, empty, sum_run, turned, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     dot_tile,
@@ -46,7 +46,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Aim for this many pixels in a plane: take several eights of images at once.
 RUN = 160
 
-_tile, _dots = multiply_tile(4, 3, scattered=True), dot_tile(4, 3, scattered=True)
+_tile_4x3, _tile_1x6 = multiply_tile(4, 3, scattered=True), multiply_tile(1, 6, scattered=True)
+_dots_4x3, _dots_1x9 = dot_tile(4, 3, scattered=True), dot_tile(1, 9, scattered=True)
 
 # A vector from LANES - n on has its first n lanes above zero.
 LANE_MASKS = np.repeat(np.array([1, 0], np.float32), LANES)
@@ -163,7 +164,7 @@ def _correlate(  # type: ignore[no-untyped-def]
     out_channels, out_size = out.shape[1], out.shape[2] * out.shape[3]
     phases, plane, eights = frame[2] * frame[3], frame[5], frame[6]
     group_in, group_out = channels // groups, out_channels // groups
-    padded_out = (group_out + 3) // 4 * 4
+    padded_out = 1 if group_out == 1 else (group_out + 3) // 4 * 4
     for n in range(n0, n1, LANES * eights):
         blocks = min(eights, (n1 - n + 7) // 8)
         for group in range(groups):
@@ -171,10 +172,17 @@ def _correlate(  # type: ignore[no-untyped-def]
             for s in range(sweeps.shape[0]):
                 first, depth, weight = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2]
                 at, count = sweeps[s, 3], sweeps[s, 4] * blocks
+                if group_out == 1:
+                    for t in range(0, count, 6):
+                        _tile_1x6(
+                            planes_p, shifted(pp, at + t), op, first, depth, wp, weight + group * depth, sp, group,
+                            results_p, (at + t) * LANES, line,
+                        )  # fmt: skip
+                    continue
                 for t in range(0, count, 3):
                     for o in range(0, padded_out, 4):
                         si = group * padded_out + o
-                        _tile(
+                        _tile_4x3(
                             planes_p, shifted(pp, at + t), op, first, depth, wp, weight + si * depth, sp, si,
                             results_p, o * line + (at + t) * LANES, line,
                         )  # fmt: skip
@@ -215,11 +223,14 @@ def _correlate_gradient(  # type: ignore[no-untyped-def]
                         gather(gp, source, out_channels * out_size, images, out_size, g_places_p, target)
                         if images < LANES:
                             silence(target, out_size, images, masks_p)
+                length = blocks * out_size * LANES
+                if group_out == 1:
+                    for k in range(0, taps, 9):
+                        _dots_1x9(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, group * taps + k)
+                    continue
                 first = (group * ((group_out + 3) // 4) + o // 4) * taps * 4
                 for k in range(0, taps, 3):
-                    _dots(
-                        g_planes_p, 0, line, planes_p, pp, op, k, blocks * out_size * LANES, sums_p, first + 4 * k
-                    )  # fmt: skip
+                    _dots_4x3(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, first + 4 * k)
 
 
 # From shapes to tables ------------------------------------------------------------------------------------------
@@ -229,12 +240,12 @@ class Tables(NamedTuple):
     """A plan of direct.py for vectors in place of floats."""
 
     plan: Plan
-    places: Array  # of the input's pixels in a plane
     sweeps: Array  # of each sweep: its first tap, how many, its weights, its first position, its outputs per image
+    results: int  # floats per channel
+    places: Array  # of the input's pixels in a plane
     positions: Array
     offsets: Array
     out_places: Array  # of the output's pixels in the results
-    results: int  # floats per channel
 
 
 @lru_cache(maxsize=256)
@@ -249,14 +260,13 @@ def _tables(make: Any, size: Ints, out: Ints, *arguments: Any) -> Tables:
     out_places = np.zeros((block, *out), np.int64)
     for tap, depth, weights, rows, columns, row, row_step, column, column_step in plan.sweeps.tolist():
         here = eights * plane + np.arange(rows)[:, None] * pitch + np.arange(columns)
-        count = aligned(here.size, 3)
+        count = aligned(here.size, 6)
         positions += [*here.ravel(), *[here.flat[0]] * (count - here.size)]
         out_places[:, row::row_step, column::column_step] = first + np.arange(here.size).reshape(here.shape)
         sweeps.append((tap, depth, weights, first, rows * columns))
         first += count
-    vectors = (places, np.array(positions), plan.offsets, out_places)
-    places, positions, offsets, out_places = (np.ascontiguousarray(a, np.int64).ravel() * LANES for a in vectors)
-    return Tables(plan, places, np.array(sweeps), positions, offsets, out_places, first * LANES)
+    vectors = (np.asarray(a, np.int64).ravel() * LANES for a in (places, positions, plan.offsets, out_places))
+    return Tables(plan, np.array(sweeps), first * LANES, *vectors)
 
 
 def _limit(n: int, cuts: Any) -> int:
@@ -274,10 +284,11 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     tables = _tables(
         forward_plan, x.shape[2:], out, x.shape[1:], w.shape, stride, padding, dilation, groups, _limit(n, cuts)
     )
-    start = np.zeros((groups, aligned(o // groups, 4)), np.float32)
+    rows = _rows(o // groups)
+    start = np.zeros((groups, aligned(o // groups, rows)), np.float32)
     if b is not None:
         start[:, : o // groups] = b.reshape(groups, -1)
-    return _run(x, tables, pack(w, groups, 4), start.reshape(-1), groups, (n, o, *out), cuts)
+    return _run(x, tables, pack(w, groups, rows), start.reshape(-1), groups, (n, o, *out), cuts)
 
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
@@ -288,8 +299,9 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
         input_plan, g.shape[2:], shape[2:], g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups,
         _limit(n, cuts),
     )  # fmt: skip
-    start = np.zeros(groups * aligned(w.shape[1], 4), np.float32)
-    return _run(g, tables, pack_mirrored(w, tables.plan, groups, 4), start, groups, shape, cuts)
+    rows = _rows(w.shape[1])
+    start = np.zeros(groups * aligned(w.shape[1], rows), np.float32)
+    return _run(g, tables, pack_mirrored(w, tables.plan, groups, rows), start, groups, shape, cuts)
 
 
 def conv_weight(
@@ -303,25 +315,27 @@ def conv_weight(
         shape, stride, padding, dilation, groups, _limit(n, cuts),
     )  # fmt: skip
     plan = tables.plan
-    taps, eights = len(plan.offsets), int(plan.frame[6])
-    offsets = np.concatenate([tables.offsets, tables.offsets[-1:].repeat(-taps % 3)])
-    fours = aligned(o // groups, 4) // 4
-    sums, bias = zeros(len(cuts), groups * fours * len(offsets) * 4), zeros(len(cuts), o)
-    planes, g_planes = zeros(len(cuts), plan.planes * LANES), zeros(len(cuts), 4 * eights * out[0] * out[1] * LANES)
+    taps, (rows, columns), eights = len(plan.offsets), plan.dots, int(plan.frame[6])
+    offsets = np.concatenate([tables.offsets, tables.offsets[-1:].repeat(-taps % columns)])
+    tiles = aligned(o // groups, rows) // rows
+    sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
+    planes, g_planes = zeros(len(cuts), plan.planes * LANES), zeros(len(cuts), rows * eights * math.prod(out) * LANES)
     g_places = np.arange(out[0] * out[1]) * LANES
     inputs = (x, g, plan.frame, tables.places, tables.positions, offsets, groups, g_places, LANE_MASKS)
     jobs = [(*inputs, sums[i], bias[i], planes[i], g_planes[i], *images_of(cut, n)) for i, cut in enumerate(cuts)]
     threads.run(_correlate_gradient, jobs)
-    # [group][four][tap][channel] -> (O, taps)
-    dw = added(sums).reshape(groups, fours, -1, 4).transpose(0, 1, 3, 2)
-    dw = dw.reshape(groups, fours * 4, -1)[:, : o // groups, :taps]
-    return np.ascontiguousarray(dw).reshape(shape), added(bias)
+    return weight_of(added(sums), plan, shape, groups), added(bias)
+
+
+def _rows(channels: int) -> int:
+    """Channels of the register tile, for so many channels in a group."""
+    return 1 if channels == 1 else 4
 
 
 def _run(x: Array, tables: Tables, weights: Array, start: Array, groups: int, shape: Ints, cuts: Any) -> Array:
     plan, out = tables.plan, np.empty(shape, np.float32)
     planes = zeros(len(cuts), plan.planes * LANES)
-    results = np.empty((len(cuts), aligned(shape[1] // groups, 4) * tables.results), np.float32)
+    results = empty(len(cuts), aligned(shape[1] // groups, _rows(shape[1] // groups)) * tables.results)
     inputs = (
         x, plan.frame, tables.places, tables.sweeps, tables.positions, tables.offsets, weights, start, groups,
         tables.out_places, tables.results, out,

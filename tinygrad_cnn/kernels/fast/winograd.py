@@ -37,6 +37,7 @@ from tinygrad_cnn.kernels.fast.rows import (
     added,
     aligned,
     copy_row,
+    empty,
     high_halves,
     high_pairs,
     high_quads,
@@ -400,7 +401,7 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
     scratch, check = zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = np.empty((len(cuts), size), np.float32)
+    v_m = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     jobs = [
         (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], v_m[i], check[i], *cut)
@@ -425,7 +426,7 @@ def conv_backward(
     dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
     du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
     db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = np.empty((len(cuts), size), np.float32)
+    v_m = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     inputs = (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start)
     jobs = [(*inputs, dx, du[i], db[i], scratch[i], v_m[i], check[i], *cut) for i, cut in enumerate(cuts)]

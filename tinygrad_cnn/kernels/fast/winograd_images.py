@@ -19,7 +19,7 @@ from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.images import LANE_MASKS, gather, images_of, scatter, silence
-from tinygrad_cnn.kernels.fast.rows import added, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import added, empty, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
@@ -327,12 +327,13 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     line = eights * strip * -(-out[1] // 4) * LANES
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
-    pixels, out_pixels, check = zeros(len(cuts), grid), zeros(len(cuts), 4 * strip * out_row), zeros(len(cuts), 1)
-    v_m = np.empty((len(cuts), COMPONENTS * ((channels + out_channels) * line + 32)), np.float32)
+    pixels, out_pixels, check = zeros(len(cuts), grid), empty(len(cuts), 4 * strip * out_row), zeros(len(cuts), 1)
+    tile = empty(len(cuts), 8 * COMPONENTS)
+    v_m = empty(len(cuts), COMPONENTS * ((channels + out_channels) * line + 32))
     offsets, start = np.arange(channels) * line, np.zeros(4, np.float32)
     inputs = (x, components(w), bias, places, out_places, padding[0], eights, strip, offsets, start)
     jobs = [
-        (*inputs, y, pixels[i], out_pixels[i], np.empty(288, np.float32), v_m[i], check[i], *images_of(cut, n))
+        (*inputs, y, pixels[i], out_pixels[i], tile[i], v_m[i], check[i], *images_of(cut, n))
         for i, cut in enumerate(cuts)
     ]
     threads.run(_forward, jobs)
@@ -352,16 +353,17 @@ def conv_backward(
     du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
     db, check = zeros(len(cuts), out_channels), zeros(len(cuts), 1)
     g_grid = 4 * -(-out[0] // 4) * g_row
-    scratch = [zeros(len(cuts), size) for size in (grid, g_grid, (4 * strip + 2) * row, 2 * row * channels * eights)]
-    v_m = np.empty((len(cuts), COMPONENTS * ((channels + out_channels) * line + 32)), np.float32)
+    scratch = [zeros(len(cuts), size) for size in (grid, g_grid)]
+    v_m = COMPONENTS * ((channels + out_channels) * line + 32)
+    sizes = ((4 * strip + 2) * row, 2 * row * channels * eights, 8 * COMPONENTS, v_m)
+    scratch += [empty(len(cuts), size) for size in sizes]
     offsets, start = (np.arange(channels) * line, np.arange(out_channels) * line), np.zeros(4, np.float32)
     inputs = (
         x, g, mirrored_components(w), places, g_places, padding[0], eights, strip, *offsets, start, LANE_MASKS, dx,
     )  # fmt: skip
     jobs = [
         (
-            *inputs, du[i], db[i], *(piece[i] for piece in scratch), np.empty(288, np.float32), v_m[i], check[i],
-            *images_of(cut, n),
+            *inputs, du[i], db[i], *(piece[i] for piece in scratch), check[i], *images_of(cut, n),
         )
         for i, cut in enumerate(cuts)
     ]  # fmt: skip
