@@ -255,6 +255,8 @@ def pools(draw: st.DrawFn) -> dict[str, Any]:
     kernel, stride, dilation = (2, 2), (2, 2), (1, 1)
     if draw(st.booleans()):
         kernel, stride, dilation = pair(1, 4), pair(1, 2), pair(1, 2)
+    elif draw(st.booleans()):
+        kernel = stride = pair(1, 6)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel) if draw(st.booleans()) else (0, 0)
     size = tuple(draw(st.integers(d * (k - 1) + 1, 40)) for k, d in zip(kernel, dilation, strict=True))
     seed = draw(st.integers(0, 99))

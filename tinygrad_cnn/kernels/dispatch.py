@@ -37,6 +37,7 @@ SMALL_ARRAY = 4096
 SMALL_CONV = 50_000
 SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
+WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
 USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
 IMAGES_CACHE = 500_000  # floats of eight images, of a group's channels, that may be convolved at once
 MANY_CLASSES = 256
@@ -336,10 +337,15 @@ def avg_pool(
 ) -> Array:
     """`reference.avg_pool`, by the fastest kernel for these shapes."""
     counting = (ceil_mode, count_include_pad, divisor_override)
-    fast = _fast_pool(x, kernel_size, stride)
+    fast = _fast_pool(x, kernel_size)
     if fast is None:
         return reference.avg_pool(x, kernel_size, stride, padding, *counting)
     out = pool_output_size(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
+    if _are_apart(x.shape, out, kernel_size, stride, padding):
+        part = 1 / (divisor_override or math.prod(kernel_size))
+        return fast.avg_pool_apart(_packed(x), kernel_size, part, out)  # type: ignore[no-any-return]
+    if max(stride) > WIDE_STEP:
+        return reference.avg_pool(x, kernel_size, stride, padding, *counting)
     scale = _scale(x.shape[2:], out, kernel_size, stride, padding, *counting[1:])
     return fast.avg_pool(_packed(x), scale, kernel_size, stride, padding)  # type: ignore[no-any-return]
 
@@ -356,16 +362,26 @@ def avg_pool_input(
 ) -> Array:
     """`reference.avg_pool_input`, by the fastest kernel for these shapes."""
     counting = (ceil_mode, count_include_pad, divisor_override)
-    fast = _fast_pool(g, kernel_size, stride)
-    if fast is None or g.shape[:2] != shape[:2]:
+    fast = _fast_pool(g, kernel_size)
+    apart = _are_apart(shape, g.shape[2:], kernel_size, stride, padding)
+    if fast is None or g.shape[:2] != shape[:2] or (max(stride) > WIDE_STEP and not apart):
         return reference.avg_pool_input(g, shape, kernel_size, stride, padding, *counting)
+    if apart:
+        part = 1 / (divisor_override or math.prod(kernel_size))
+        return fast.avg_pool_apart_input(_packed(g), kernel_size, part, shape)  # type: ignore[no-any-return]
     scale = _scale(shape[2:], g.shape[2:], kernel_size, stride, padding, *counting[1:])
     return fast.avg_pool_input(_packed(g), scale, shape, kernel_size, stride, padding)  # type: ignore[no-any-return]
 
 
-def _fast_pool(x: Array, kernel_size: Ints, stride: Ints = (1,)) -> Any:
-    """The module for a pool, or None. For means over wide steps, NumPy's strided sums are as quick."""
-    if x.ndim != 4 or math.prod(kernel_size) > 255 or max(stride) > 2:
+def _are_apart(x: Ints, out: Ints, kernel_size: Ints, stride: Ints, padding: Ints) -> bool:
+    """Windows side by side, all inside the input."""
+    inside = all(o * k <= s for o, k, s in zip(out, kernel_size, x[2:], strict=True))
+    return kernel_size == stride and not any(padding) and inside
+
+
+def _fast_pool(x: Array, kernel_size: Ints) -> Any:
+    """The module for a pool, or None."""
+    if x.ndim != 4 or math.prod(kernel_size) > 255:
         return None
     return _fast("pool", x.size, SMALL_ARRAY, x)
 

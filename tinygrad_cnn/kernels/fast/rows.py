@@ -167,7 +167,7 @@ def empty(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.floa
     """Scratch memory for kernels, one row of floats per thread; each begins a cache line, so no vector is on two."""
     line = 16
     room = np.empty(rows * aligned(count, line) + line, np.float32)
-    first = -(room.ctypes.data // room.itemsize) % line
+    first = -(room.__array_interface__["data"][0] // room.itemsize) % line
     return room[first : first + rows * aligned(count, line)].reshape(rows, -1)[:, :count]
 
 
