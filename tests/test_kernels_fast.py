@@ -496,6 +496,24 @@ def test_asking_for_fast_kernels_without_numba_raises(monkeypatch: pytest.Monkey
         kernels.max_pool(random(8, 8, 16, 16), (2, 2), (2, 2), (0, 0), (1, 1))
 
 
+def test_kernels_that_do_not_compile_are_replaced_and_one_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_cnn.kernels import fast
+
+    def fail(name: str) -> Any:
+        raise RuntimeError("LLVM ERROR: Cannot select intrinsic %llvm.fma.v8f32")
+
+    monkeypatch.setattr(fast, "load", fail)
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_broken", None)
+    kernels.set_kernels("auto")
+    x, w, geometry = random(8, 16, 16, 16), random(16, 16, 3, 3), ((1, 1), (1, 1), (1, 1), 1)
+    with pytest.warns(RuntimeWarning, match=r"not available \(RuntimeError: LLVM ERROR"):
+        y = kernels.conv(x, w, None, *geometry)
+    kernels.conv_backward(y, x, w, *geometry, needs=(True, True, True))  # a second warning would be an error
+    kernels.relu(np.tile(y, (4, 1, 1, 1)))
+    np.testing.assert_array_equal(y, reference.conv(x, w, None, *geometry))
+
+
 def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_module", lambda name: pytest.fail(f"{name} was asked for"))
     x, w, ones = random(4, 8, 16, 16).astype(np.float64), random(8, 8, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
@@ -591,6 +609,51 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         same = all((a == b).all() for a, b in zip(step(0), expected, strict=True))
         os._exit(0 if same and len(threads._team.workers) == 2 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def step_with_threads(seed: int, count: int) -> list[Array]:
+    """What a job of joblib's does: it may be in a process of its own, which knows nothing of this one's settings."""
+    kernels.set_kernels("fast")
+    kernels.set_num_threads(count)
+    return step(seed)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_inside_joblib(backend: str) -> None:
+    from joblib import Parallel, delayed
+
+    before = kernels.get_num_threads()
+    try:
+        expected = [step_with_threads(seed, 2) for seed in range(4)]
+        found = Parallel(n_jobs=2, backend=backend)(delayed(step_with_threads)(seed, 2) for seed in range(4))
+    finally:
+        kernels.set_num_threads(before)
+    for ours, theirs in zip(found, expected, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_inside_pytest_xdist(tmp_path: Any) -> None:
+    """Worker processes run the kernels side by side, each with threads of its own."""
+    (tmp_path / "test_side_by_side.py").write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            sys.path.insert(0, {os.path.dirname(__file__)!r})
+            import numpy as np, pytest
+            from test_kernels_fast import step_with_threads
+
+            @pytest.mark.parametrize("seed", range(4))
+            def test_step(seed):
+                one, two = step_with_threads(seed, 1), step_with_threads(seed, 2)
+                for a, b in zip(one, two, strict=True):
+                    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1, abs(b).max()))
+            """
+        )
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.usefixtures("three_threads")
