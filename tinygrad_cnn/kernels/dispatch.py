@@ -216,7 +216,7 @@ def _images_or(fast: Any, x: Ints, out: Ints, rows: int, groups: int) -> Any:
     wastes lanes, the other the columns that padding adds to a row. Large images would not fit a core's own cache.
     """
     n, channels, *size = x
-    if fast is None or rows in (2, 3) or (rows % 4 and rows % 6 == 0):
+    if fast is None or rows in (2, 3):
         return fast
     if channels // groups * 8 * math.prod(size) > IMAGES_CACHE or _lanes_used(n) <= out[-1] / (size[-1] + 2):
         return fast

@@ -277,11 +277,15 @@ def pack(w: Array, groups: int, rows: int) -> Array:
     return packed.reshape(groups, padded // rows, rows, depth).transpose(0, 1, 3, 2).ravel()
 
 
-def pack_mirrored(w: Array, plan: Plan, groups: int, rows: int) -> Array:
-    """The weights of an `input_plan`'s sweeps, packed one after the other: the channels of dx are the rows."""
+def pack_mirrored(w: Array, plan: Plan, groups: int, by_row: bool = False) -> Array:
+    """The weights of an `input_plan`'s sweeps, packed one after the other: the channels of dx are the rows.
+
+    The taps of a channel of g are neighbours; if `by_row`, those of a row of the kernel.
+    """
     # (G * O, C, KH, KW) -> (G * C, O, KH, KW)
     mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * w.shape[1], -1, *w.shape[2:])
-    return np.concatenate([pack(mirrored[:, :, a][..., b], groups, rows) for a, b in plan.taps])
+    parts = [mirrored[:, :, a][..., b] for a, b in plan.taps]
+    return np.concatenate([pack(part.swapaxes(1, 2) if by_row else part, groups, plan.tile[0]) for part in parts])
 
 
 # What the dispatcher calls --------------------------------------------------------------------------------------
@@ -305,7 +309,7 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     n, group_in = len(g), w.shape[1]
     cuts = threads.parts(n, _work(n, w, (1, 1), g.shape[2:]))
     plan = input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
-    packed = pack_mirrored(w, plan, groups, plan.tile[0])
+    packed = pack_mirrored(w, plan, groups)
     start = np.zeros(groups * aligned(group_in, plan.tile[0]), np.float32)
     out = np.empty(shape, np.float32)
     _run(g, plan, packed, start, groups, out, cuts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored, weight_of
-from tinygrad_cnn.kernels.fast.planes import block_limit
+from tinygrad_cnn.kernels.fast.planes import SLACK, block_limit
 from tinygrad_cnn.kernels.fast.rows import added, aligned, empty, sum_run, turned, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
@@ -46,7 +47,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Aim for this many pixels in a plane: take several eights of images at once.
 RUN = 160
 
-_tile_4x3, _tile_1x6 = multiply_tile(4, 3, scattered=True), multiply_tile(1, 6, scattered=True)
+_tile_4x3, _tile_6x2 = multiply_tile(4, 3, scattered=True), multiply_tile(6, 2, scattered=True)
+_tile_1x6 = multiply_tile(1, 6, scattered=True)
 _dots_4x3, _dots_1x9 = dot_tile(4, 3, scattered=True), dot_tile(1, 9, scattered=True)
 
 # A vector from LANES - n on has its first n lanes above zero.
@@ -151,10 +153,11 @@ def _gather_group(x, n, n1, eights, size, channels, first, count, phases, plane,
             gather(x, source, channels * size, images, size, places, target)
 
 
-@kernel(void(_f4, _i1, _i1, _i2, _i1, _i1, _f1, _f1, int64, _i1, int64, _out4, _out1, _out1, int64, int64))
+@kernel(void(_f4, _i1, _i1, _i2, _i1, _i1, _f1, _f1, int64, int64, _i1, int64, _out4, _out1, _out1, int64, int64))
 def _correlate(  # type: ignore[no-untyped-def]
-    x, frame, places, sweeps, positions, offsets, weights, start, groups, out_places, line, out, planes, results, n0, n1
-):
+    x, frame, places, sweeps, positions, offsets, weights, start, groups, tile_rows, out_places, line, out, planes,
+    results, n0, n1,
+):  # fmt: skip
     """direct.py's `_correlate`. `positions` says for each sweep where its outputs' first taps are, eight by eight."""
     xp, ip, pp, op, wp, sp = (
         pointer(x), pointer(places), pointer(positions), pointer(offsets), pointer(weights), pointer(start),
@@ -164,28 +167,26 @@ def _correlate(  # type: ignore[no-untyped-def]
     out_channels, out_size = out.shape[1], out.shape[2] * out.shape[3]
     phases, plane, eights = frame[2] * frame[3], frame[5], frame[6]
     group_in, group_out = channels // groups, out_channels // groups
-    padded_out = 1 if group_out == 1 else (group_out + 3) // 4 * 4
+    padded_out = (group_out + tile_rows - 1) // tile_rows * tile_rows
+    tile_pixels = 3 if tile_rows == 4 else 2 if tile_rows == 6 else 6
     for n in range(n0, n1, LANES * eights):
         blocks = min(eights, (n1 - n + 7) // 8)
         for group in range(groups):
             _gather_group(xp, n, n1, eights, size, channels, group * group_in, group_in, phases, plane, ip, planes_p)
             for s in range(sweeps.shape[0]):
-                first, depth, weight = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2]
-                at, count = sweeps[s, 3], sweeps[s, 4] * blocks
-                if group_out == 1:
-                    for t in range(0, count, 6):
-                        _tile_1x6(
-                            planes_p, shifted(pp, at + t), op, first, depth, wp, weight + group * depth, sp, group,
-                            results_p, (at + t) * LANES, line,
-                        )  # fmt: skip
-                    continue
-                for t in range(0, count, 3):
-                    for o in range(0, padded_out, 4):
-                        si = group * padded_out + o
-                        _tile_4x3(
-                            planes_p, shifted(pp, at + t), op, first, depth, wp, weight + si * depth, sp, si,
-                            results_p, o * line + (at + t) * LANES, line,
-                        )  # fmt: skip
+                first, depth, weight, whole = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2], sweeps[s, 3]
+                at, count = sweeps[s, 4], sweeps[s, 5] * blocks
+                for t in range(0, count, tile_pixels):
+                    here = shifted(pp, at + t)
+                    for o in range(0, padded_out, tile_rows):
+                        si, yi = group * padded_out + o, o * line + (at + t) * LANES
+                        wi = weight + si * whole
+                        if tile_rows == 4:
+                            _tile_4x3(planes_p, here, op, first, depth, wp, wi, sp, si, results_p, yi, line)
+                        elif tile_rows == 6:
+                            _tile_6x2(planes_p, here, op, first, depth, wp, wi, sp, si, results_p, yi, line)
+                        else:
+                            _tile_1x6(planes_p, here, op, first, depth, wp, wi, sp, si, results_p, yi, line)
             for e in range(blocks):
                 images = min(LANES, n1 - n - 8 * e)
                 for o in range(group_out):
@@ -237,10 +238,12 @@ def _correlate_gradient(  # type: ignore[no-untyped-def]
 
 
 class Tables(NamedTuple):
-    """A plan of direct.py for vectors in place of floats."""
+    """A plan of direct.py for vectors in place of floats. The taps of a row of the kernel are neighbours."""
 
     plan: Plan
-    sweeps: Array  # of each sweep: its first tap, how many, its weights, its first position, its outputs per image
+    # Of each sweep: its first tap and how many, its weights and how many per row of the tile, its first position and
+    # how many outputs of an image.
+    sweeps: Array
     results: int  # floats per channel
     places: Array  # of the input's pixels in a plane
     positions: Array
@@ -249,24 +252,52 @@ class Tables(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _tables(make: Any, size: Ints, out: Ints, *arguments: Any) -> Tables:
-    """Tables for the plan that `make(*arguments)` gives; `size` and `out` are the pixels of input and output."""
+def _tables(make: Any, trimmed: bool, size: Ints, out: Ints, *arguments: Any) -> Tables:
+    """Tables for the plan that `make(*arguments)` gives; `size` and `out` are the pixels of input and output.
+
+    If `trimmed`, outputs near the border leave out the rows of the kernel that see padding alone: their products are
+    zero if the weights are finite. So there is a sweep for all rows of outputs that see the same rows of the kernel.
+    """
     plan = make(*arguments, RUN)
     top, left, down, right, pitch, plane, block = (int(f) for f in plan.frame)
     h, w = np.arange(size[0])[:, None] + top, np.arange(size[1]) + left
     places = (h % down * right + w % right) * block * plane + h // down * pitch + w // right
+    is_pixel = np.zeros(down * right * block * plane + SLACK, bool)
+    is_pixel[places] = True
     eights = np.arange(block)[:, None, None]
-    positions, sweeps, first = [], [], 0
+    positions, offsets, sweeps, first = [], [], [], 0
     out_places = np.zeros((block, *out), np.int64)
-    for tap, depth, weights, rows, columns, row, row_step, column, column_step in plan.sweeps.tolist():
-        here = eights * plane + np.arange(rows)[:, None] * pitch + np.arange(columns)
-        count = aligned(here.size, 6)
-        positions += [*here.ravel(), *[here.flat[0]] * (count - here.size)]
-        out_places[:, row::row_step, column::column_step] = first + np.arange(here.size).reshape(here.shape)
-        sweeps.append((tap, depth, weights, first, rows * columns))
-        first += count
-    vectors = (np.asarray(a, np.int64).ravel() * LANES for a in (places, positions, plan.offsets, out_places))
+    for (tap, depth, weights, rows, columns, row, row_step, column, column_step), (a, b) in zip(
+        plan.sweeps.tolist(), plan.taps, strict=True
+    ):
+        taps = plan.offsets[tap : tap + depth].reshape(-1, len(a), len(b)).swapaxes(0, 1) if depth else plan.offsets[:0]
+        offsets.append(taps.ravel())
+        per_row = depth // max(1, len(a))
+        for start, stop, low, high in _bands(taps, is_pixel, rows, columns, pitch, trimmed):
+            here = eights * plane + np.arange(start, stop)[:, None] * pitch + np.arange(columns)
+            count = aligned(here.size, 6)
+            positions += [*here.ravel(), *[here.flat[0]] * (count - here.size)]
+            target = slice(row + start * row_step, row + (stop - 1) * row_step + 1, row_step)
+            out_places[:, target, column::column_step] = first + np.arange(here.size).reshape(here.shape)
+            skipped = weights + low * per_row * plan.tile[0]
+            sweeps.append((tap + low * per_row, (high - low) * per_row, skipped, depth, first, here[0].size))
+            first += count
+    vectors = (np.asarray(a, np.int64).ravel() * LANES for a in (places, positions, np.hstack(offsets), out_places))
     return Tables(plan, np.array(sweeps), first * LANES, *vectors)
+
+
+def _bands(
+    taps: Array, is_pixel: Array, rows: int, columns: int, pitch: int, trimmed: bool
+) -> list[tuple[int, int, int, int]]:
+    """Rows of outputs that see the same rows of the kernel: (first output row, end, first kernel row, end)."""
+    if not trimmed or not taps.size:
+        return [(0, rows, 0, len(taps))]
+    seen = np.arange(rows)[:, None, None, None] * pitch + np.arange(columns)[:, None] + taps[:, 0][:, None]
+    matters = is_pixel[seen].any(axis=(2, 3))  # (rows, rows of the kernel)
+    low = np.where(matters.any(axis=1), matters.argmax(axis=1), 0)
+    high = np.where(matters.any(axis=1), len(taps) - matters[:, ::-1].argmax(axis=1), 0)
+    cuts = [0, *(np.flatnonzero(np.diff(low) | np.diff(high)) + 1).tolist(), rows]
+    return [(i, j, int(low[i]), int(high[i])) for i, j in pairwise(cuts)]
 
 
 def _limit(n: int, cuts: Any) -> int:
@@ -281,27 +312,28 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     n, o = len(x), len(w)
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     cuts = threads.parts(-(-n // LANES), n * w.size * out[0] * out[1])
+    finite = math.isfinite(np.vdot(w, w))
     tables = _tables(
-        forward_plan, x.shape[2:], out, x.shape[1:], w.shape, stride, padding, dilation, groups, _limit(n, cuts)
+        forward_plan, finite, x.shape[2:], out, x.shape[1:], w.shape, stride, padding, dilation, groups, _limit(n, cuts)
     )
-    rows = _rows(o // groups)
+    rows = tables.plan.tile[0]
     start = np.zeros((groups, aligned(o // groups, rows)), np.float32)
     if b is not None:
         start[:, : o // groups] = b.reshape(groups, -1)
-    return _run(x, tables, pack(w, groups, rows), start.reshape(-1), groups, (n, o, *out), cuts)
+    packed = pack(w.swapaxes(1, 2), groups, rows)
+    return _run(x, tables, packed, start.reshape(-1), groups, (n, o, *out), cuts)
 
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
-    """`reference.conv_input` for float32 and two spatial dimensions."""
+    """`reference.conv_input` for float32 and two spatial dimensions, for weights that are finite."""
     n = len(g)
     cuts = threads.parts(-(-n // LANES), n * w.size * g.shape[2] * g.shape[3])
     tables = _tables(
-        input_plan, g.shape[2:], shape[2:], g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups,
+        input_plan, True, g.shape[2:], shape[2:], g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups,
         _limit(n, cuts),
     )  # fmt: skip
-    rows = _rows(w.shape[1])
-    start = np.zeros(groups * aligned(w.shape[1], rows), np.float32)
-    return _run(g, tables, pack_mirrored(w, tables.plan, groups, rows), start, groups, shape, cuts)
+    start = np.zeros(groups * aligned(w.shape[1], tables.plan.tile[0]), np.float32)
+    return _run(g, tables, pack_mirrored(w, tables.plan, groups, by_row=True), start, groups, shape, cuts)
 
 
 def conv_weight(
@@ -310,13 +342,11 @@ def conv_weight(
     """`reference.conv_weight` for float32 and two spatial dimensions; the bias's gradient comes with it."""
     n, o, out = len(x), shape[0], g.shape[2:]
     cuts = threads.parts(-(-n // LANES), n * math.prod(shape) * out[0] * out[1])
-    tables = _tables(
-        forward_plan, x.shape[2:], conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation), x.shape[1:],
-        shape, stride, padding, dilation, groups, _limit(n, cuts),
-    )  # fmt: skip
+    covered = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
+    arguments = x.shape[1:], shape, stride, padding, dilation, groups, _limit(n, cuts)
+    tables = _tables(forward_plan, False, x.shape[2:], covered, *arguments)
     plan = tables.plan
-    taps, (rows, columns), eights = len(plan.offsets), plan.dots, int(plan.frame[6])
-    offsets = np.concatenate([tables.offsets, tables.offsets[-1:].repeat(-taps % columns)])
+    rows, eights, offsets = plan.dots[0], int(plan.frame[6]), plan.dot_offsets * LANES
     tiles = aligned(o // groups, rows) // rows
     sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
     planes, g_planes = zeros(len(cuts), plan.planes * LANES), zeros(len(cuts), rows * eights * math.prod(out) * LANES)
@@ -327,18 +357,13 @@ def conv_weight(
     return weight_of(added(sums), plan, shape, groups), added(bias)
 
 
-def _rows(channels: int) -> int:
-    """Channels of the register tile, for so many channels in a group."""
-    return 1 if channels == 1 else 4
-
-
 def _run(x: Array, tables: Tables, weights: Array, start: Array, groups: int, shape: Ints, cuts: Any) -> Array:
     plan, out = tables.plan, np.empty(shape, np.float32)
     planes = zeros(len(cuts), plan.planes * LANES)
-    results = empty(len(cuts), aligned(shape[1] // groups, _rows(shape[1] // groups)) * tables.results)
+    results = empty(len(cuts), aligned(shape[1] // groups, plan.tile[0]) * tables.results)
     inputs = (
         x, plan.frame, tables.places, tables.sweeps, tables.positions, tables.offsets, weights, start, groups,
-        tables.out_places, tables.results, out,
+        plan.tile[0], tables.out_places, tables.results, out,
     )  # fmt: skip
     threads.run(_correlate, [(*inputs, planes[i], results[i], *images_of(cut, len(x))) for i, cut in enumerate(cuts)])
     return out
