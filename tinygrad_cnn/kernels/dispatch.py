@@ -119,7 +119,7 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
         y = winograd.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
-    fast = _images_or(fast, x.shape, out, w.shape[0] // groups, groups)
+    fast = _images_or(fast, x.shape, groups, len(w) // groups, out[-1], (x.shape[-1] + 2 * padding[-1]) / stride[-1])
     if x.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv(_row(x), _row(w), b, *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -135,7 +135,8 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     if fast is None or not _finite(w):
         geometry, work = (stride, padding, dilation, groups), w.size * math.prod(g.shape[2:])
         return _joined(g, work, lambda s: reference.conv_input(g[s], w, (len(g[s]), *shape[1:]), *geometry))
-    fast = _images_or(fast, g.shape, shape[2:], w.shape[1], groups)
+    reach = dilation[-1] * (w.shape[-1] - 1)
+    fast = _images_or(fast, g.shape, groups, w.shape[1], shape[-1], shape[-1] + reach)
     if g.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv_input(_row(g), _row(w), (*shape[:2], 1, shape[2]), *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -182,7 +183,8 @@ def _conv_weight(
     dw = None
     if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
         fast = _fast_conv(x.shape, shape, g.shape, groups, x, g)
-        fast = _images_or(fast, x.shape, g.shape[2:], shape[0] // groups, groups)
+        row = (x.shape[-1] + 2 * padding[-1]) / stride[-1]
+        fast = _images_or(fast, x.shape, groups, shape[0] // groups, g.shape[-1], row)
         if fast is not None and x.ndim == 3:
             geometry = (1, *stride), (0, *padding), (1, *dilation), groups
             dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
@@ -209,18 +211,16 @@ def _is_pointwise(w: Ints, padding: Ints) -> bool:
     return _choice != "reference" and math.prod(w[2:]) == 1 and not any(padding) and min(w[:2]) >= 8
 
 
-def _images_or(fast: Any, x: Ints, out: Ints, rows: int, groups: int) -> Any:
+def _images_or(fast: Any, x: Ints, groups: int, rows: int, useful: int, row: float) -> Any:
     """The module that has eight images in its lanes if it beats `fast`, the direct kernel on planes, else `fast`.
 
-    `x` and `out` are what is read and the spatial shape that is written, `rows` the output channels of a group. The one
-    wastes lanes, the other the columns that padding adds to a row. Large images would not fit a core's own cache.
+    `x` is the shape that is read, `rows` are the output channels of a group. The one wastes lanes, the other what it
+    computes beside the `useful` columns of a `row`. Large images would not fit a core's own cache.
     """
     n, channels, *size = x
-    if fast is None or rows in (2, 3):
+    if fast is None or rows in (2, 3) or channels // groups * 8 * math.prod(size) > IMAGES_CACHE:
         return fast
-    if channels // groups * 8 * math.prod(size) > IMAGES_CACHE or _lanes_used(n) <= out[-1] / (size[-1] + 2):
-        return fast
-    return _module("images") or fast
+    return _module("images") or fast if _lanes_used(n) > 0.95 * useful / row else fast
 
 
 def _lanes_used(n: int) -> float:
