@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from tinygrad_cnn import bench
 from tinygrad_cnn.bench import compare
 from tinygrad_cnn.bench.command import bench as command
+from tinygrad_cnn.bench.convolutions import CONVOLUTIONS
+from tinygrad_cnn.bench.suites import ALL, SUITES
 from tinygrad_cnn.bench.worker import peak_memory, time_steps
 from tinygrad_cnn.bench.workloads import CHAIN, WORKLOADS, Framework
 from tinygrad_cnn.errors import UserError
@@ -45,6 +47,37 @@ def test_a_step_of_every_workload_trains(name: str) -> None:
         assert len(set(losses)) == 1
     else:
         assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_layer_of_every_kind_runs(name: str) -> None:
+    step = CONVOLUTIONS[name].build(Framework.load("tinygrad_cnn"), 2)
+    assert math.isfinite(step().item())
+    assert step().item() == step().item()
+
+
+def test_the_suites_share_no_name() -> None:
+    assert len(ALL) == sum(map(len, SUITES.values()))
+
+
+def test_growth_is_drawn_and_a_table_is_markdown(tmp_path: Path) -> None:
+    png, table = tmp_path / "growth.png", tmp_path / "table.md"
+    arguments = ["--suite", "growth", "--quick", "--threads", "1", "--picture", str(png), "--markdown", str(table)]
+    for name in ("batch_1", "batch_4", "depth_1", "depth_2"):
+        arguments += ["--workload", name]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert png.read_bytes().startswith(b"\x89PNG")
+    head, line, *rows = table.read_text().splitlines()
+    assert (head, line) == ("| workload | time | MB |", "| --- | ---: | ---: |")
+    assert [row.split()[1] for row in rows[:4]] == ["batch_1", "batch_4", "depth_1", "depth_2"]
+    assert "1 threads, 1 rounds" in rows[-1]
+
+
+def test_an_unknown_suite_is_told_of() -> None:
+    result = CliRunner().invoke(app, ["--suite", "walks"])
+    assert isinstance(result.exception, UserError)
+    assert "unknown suite 'walks', there are steps, convolutions, growth" in str(result.exception)
 
 
 def test_the_chain_is_as_long_as_it_says() -> None:

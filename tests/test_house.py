@@ -42,9 +42,9 @@ BUDGET = {
     "autograd.py": 230,
     "tensor.py": 600,
     "ops": 3500,
-    "kernels": 2900,
+    "kernels": 3500,
     "nn": 2200,
-    ".": 22000,
+    ".": 22600,
 }
 
 

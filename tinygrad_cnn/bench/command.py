@@ -14,7 +14,8 @@ def bench(
     against: Annotated[
         str | None, typer.Option(help="torch, or torch-reuse (PyTorch with malloc told to keep its memory).")
     ] = None,
-    workload: Annotated[list[str] | None, typer.Option(help="A workload; repeatable. [default: all]")] = None,
+    suite: Annotated[str, typer.Option(help="steps, convolutions or growth (over batch and depth).")] = "steps",
+    workload: Annotated[list[str] | None, typer.Option(help="A workload; repeatable. [default: the suite's]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, on both sides.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, in which the sides take turns.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long a round lasts, on each side.")] = 1.0,
@@ -23,6 +24,8 @@ def bench(
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table to this file, as Markdown.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the suite growth to this file (PNG, SVG, PDF).")] = None,
 ) -> None:
     """Time whole training steps, alone or in turn with PyTorch; ratios above 1 say that we are ahead.
 
@@ -31,12 +34,22 @@ def bench(
     from rich.console import Console
 
     from tinygrad_cnn.bench import run
+    from tinygrad_cnn.bench.growth import plot
+    from tinygrad_cnn.bench.suites import SUITES
+    from tinygrad_cnn.errors import UserError
 
+    if suite not in SUITES:
+        raise UserError(f"unknown suite {suite!r}, there are {', '.join(SUITES)}")
     console = Console()
     with console.status("starting") as status:
         length = (1, 0.0) if quick else (rounds, seconds)
-        report = run(workload or None, against, threads, *length, reuse_memory, status.update)
+        report = run(workload or SUITES[suite], against, threads, *length, reuse_memory, status.update)
     console.print(report.table())
     if json_file is not None:
         report.save(json_file)
-        console.print(f"written: {json_file}", highlight=False)
+    if markdown is not None:
+        markdown.write_text(report.markdown())
+    if picture is not None:
+        plot(report, picture)
+    for path in filter(None, (json_file, markdown, picture)):
+        console.print(f"written: {path}", highlight=False)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_cnn.bench.workloads import WORKLOADS
+from tinygrad_cnn.bench.suites import ALL, SUITES
 from tinygrad_cnn.errors import UserError
 
 __all__ = ["PEERS", "Report", "Row", "run"]
@@ -120,6 +120,15 @@ class Report:
             table.add_row(row.workload, *_cells(row))
         return table
 
+    def markdown(self) -> str:
+        """The table as Markdown, and a line that says how it was measured."""
+        head = ["workload", *_columns(self.against)]
+        lines = [head, ["---", *["---:"] * (len(head) - 1)], *([row.workload, *_cells(row)] for row in self.rows)]
+        table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        threads = "default threads" if self.threads is None else f"{self.threads} threads"
+        rounds = f"{self.rounds} rounds of {self.seconds:g} s"
+        return f"{table}\n{self.machine['processor']}, {threads}, {rounds}, load at the start {self.machine['load']}\n"
+
 
 def _columns(against: str | None) -> list[str]:
     if against is None:
@@ -194,16 +203,16 @@ def run(
     reuse_memory: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> Report:
-    """Measure workloads (default: all) on this package and on a peer (None: on this package alone).
+    """Measure workloads (default: the training steps) on this package and on a peer (None: on this package alone).
 
     Each side has a process of its own, and they take turns: ours, the peer, ours, the peer, … for `rounds` rounds of
     `seconds` each. threads: for both sides (default: what each takes by itself). reuse_memory: our side calls
     `kernels.reuse_memory()` first (the peer's counterpart is "torch-reuse"). say: told which workload comes now.
     UserError for an unknown workload, and if the peer is not installed.
     """
-    names = list(WORKLOADS) if workloads is None else list(workloads)
-    if unknown := [name for name in names if name not in WORKLOADS]:
-        raise UserError(f"unknown workload {unknown[0]!r}, there are {', '.join(WORKLOADS)}")
+    names = list(SUITES["steps"]) if workloads is None else list(workloads)
+    if unknown := [name for name in names if name not in ALL]:
+        raise UserError(f"unknown workload {unknown[0]!r}, there are {', '.join(ALL)}")
     if against is not None and against not in PEERS:
         raise UserError(f"unknown peer {against!r}, there are {', '.join(PEERS)}")
     if against is not None and importlib.util.find_spec("torch") is None:
@@ -225,18 +234,16 @@ def _compare(
     with _Process(OURS, threads, {}, ("--reuse-memory",) if reuse_memory else ()) as ours:
         built = ours.ask("build", name)
         if against is None:
-            return Row(
-                name, WORKLOADS[name].unit, _side(name, built, [ours.ask("round", seconds) for _ in range(rounds)])
-            )
+            return Row(name, ALL[name].unit, _side(name, built, [ours.ask("round", seconds) for _ in range(rounds)]))
         with _Process("torch", threads, PEERS[against]) as peer:
             built_peer = peer.ask("build", name)
             pairs = [(ours.ask("round", seconds), peer.ask("round", seconds)) for _ in range(rounds)]
     mine, theirs = ([pair[i] for pair in pairs] for i in (0, 1))
-    return Row(name, WORKLOADS[name].unit, _side(name, built, mine), _side(name, built_peer, theirs))
+    return Row(name, ALL[name].unit, _side(name, built, mine), _side(name, built_peer, theirs))
 
 
 def _side(name: str, built: dict[str, Any], rounds: list[dict[str, Any]]) -> Side:
-    scale = WORKLOADS[name].scale
+    scale = ALL[name].scale
     return Side([r["median"] * scale for r in rounds], [r["cpu"] * scale for r in rounds], **built)
 
 

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cnn.bench.workloads import WORKLOADS, Framework, Workload
+from tinygrad_cnn.bench.suites import ALL
+from tinygrad_cnn.bench.workloads import Framework, Workload
 
 WARM_UP = 3
 
@@ -90,7 +91,7 @@ def main() -> None:
         for line in sys.stdin:
             order, argument = json.loads(line)
             if order == "build":
-                step, answer = build(fw, WORKLOADS[argument])
+                step, answer = build(fw, ALL[argument])
             else:
                 assert step is not None
                 answer = time_steps(step, argument)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WORKLOADS", "Framework", "Workload"]
+__all__ = ["WORKLOADS", "Framework", "Workload", "lenet", "training"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Workload:
         return (1e6 if self.unit == "µs/op" else 1e3) / self.ops
 
 
-def _training(model: Callable[[Framework], Any], *shape: int) -> Callable[[Framework, int], Callable[[], Any]]:
+def training(model: Callable[[Framework], Any], *shape: int) -> Callable[[Framework, int], Callable[[], Any]]:
     """A training step (forward, backward, SGD) of a classifier with ten classes on random inputs of this shape."""
 
     def build(fw: Framework, batch: int) -> Callable[[], Any]:
@@ -148,12 +148,12 @@ def chain(fw: Framework, batch: int) -> Callable[[], Any]:
 
 
 WORKLOADS: dict[str, Workload] = {
-    "seed_b10": Workload(_training(seed, 1, 28, 28), 10, "conv 1→6, max-pool, linear; 10 images"),
-    "seed_b128": Workload(_training(seed, 1, 28, 28), 128, "the same; 128 images"),
-    "lenet_b64": Workload(_training(lenet, 1, 28, 28), 64, "LeNet-5 with ReLU and max-pool; 64 images"),
-    "mnist_b64": Workload(_training(mnist, 1, 28, 28), 64, "conv 1→32→64, max-pool, linear 9216→128→10; 64 images"),
-    "vgg_b32": Workload(_training(vgg, 3, 32, 32), 32, "conv 3→32→32, pool, 32→64→64, pool, linear; 32 images"),
-    "mlp_b128": Workload(_training(mlp, 784), 128, "linear 784→256→10; 128 vectors"),
-    "resblock_b32": Workload(_training(resblock, 3, 32, 32), 32, "two residual blocks of 16 channels; 32 images"),
+    "seed_b10": Workload(training(seed, 1, 28, 28), 10, "conv 1→6, max-pool, linear; 10 images"),
+    "seed_b128": Workload(training(seed, 1, 28, 28), 128, "the same; 128 images"),
+    "lenet_b64": Workload(training(lenet, 1, 28, 28), 64, "LeNet-5 with ReLU and max-pool; 64 images"),
+    "mnist_b64": Workload(training(mnist, 1, 28, 28), 64, "conv 1→32→64, max-pool, linear 9216→128→10; 64 images"),
+    "vgg_b32": Workload(training(vgg, 3, 32, 32), 32, "conv 3→32→32, pool, 32→64→64, pool, linear; 32 images"),
+    "mlp_b128": Workload(training(mlp, 784), 128, "linear 784→256→10; 128 vectors"),
+    "resblock_b32": Workload(training(resblock, 3, 32, 32), 32, "two residual blocks of 16 channels; 32 images"),
     "chain": Workload(chain, 3, f"{CHAIN:,} element-wise ops on 3 numbers", unit="µs/op", ops=CHAIN),
 }

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tinygrad_cnn.kernels import reference, threads
+from tinygrad_cnn.kernels import pointwise, reference, threads
 from tinygrad_cnn.kernels.reference.loss import check_target
 from tinygrad_cnn.kernels.reference.pool import window_divisor
 from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
@@ -37,9 +37,9 @@ SMALL_ARRAY = 4096
 SMALL_CONV = 50_000
 SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
-# Here columns and BLAS are quicker.
-TINY_PLANE, MANY_CHANNELS = 25, 128
+WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
 USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
+IMAGES_CACHE = 500_000  # floats of eight images, of a group's channels, that may be convolved at once
 MANY_CLASSES = 256
 
 _choice: Kernels = "auto"
@@ -107,16 +107,19 @@ def _load(name: str) -> Any:
 
 def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv`, by the fastest kernel for these shapes."""
+    if _is_pointwise(w.shape, padding):
+        return pointwise.conv(x, w, b, stride, groups)
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     fast = _fast_conv(x.shape, w.shape, (len(x), len(w), *out), groups, x, w, b)
     if fast is None:
         geometry = (stride, padding, dilation, groups)
         return _joined(x, w.size * math.prod(out), lambda s: reference.conv(x[s], w, b, *geometry))
-    winograd = _winograd(fast, w.shape, out, stride, dilation, groups)
+    winograd = _winograd(fast, len(x), w.shape, out, stride, dilation, groups)
     if winograd:
         y = winograd.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
+    fast = _images_or(fast, x.shape, groups, len(w) // groups, out[-1], (x.shape[-1] + 2 * padding[-1]) / stride[-1])
     if x.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv(_row(x), _row(w), b, *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -125,11 +128,15 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input`, by the fastest kernel for these shapes."""
+    if _is_pointwise(w.shape, padding):
+        return pointwise.conv_input(g, w, shape, stride, groups)
     fast = _fast_conv(shape, w.shape, g.shape, groups, g, w)
     # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
     if fast is None or not _finite(w):
         geometry, work = (stride, padding, dilation, groups), w.size * math.prod(g.shape[2:])
         return _joined(g, work, lambda s: reference.conv_input(g[s], w, (len(g[s]), *shape[1:]), *geometry))
+    reach = dilation[-1] * (w.shape[-1] - 1)
+    fast = _images_or(fast, g.shape, groups, w.shape[1], shape[-1], shape[-1] + reach)
     if g.ndim == 3:
         geometry = (1, *stride), (0, *padding), (1, *dilation), groups
         return fast.conv_input(_row(g), _row(w), (*shape[:2], 1, shape[2]), *geometry)[:, :, 0]  # type: ignore[no-any-return]
@@ -153,11 +160,11 @@ def conv_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
     out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(x.shape, w.shape, g.shape, groups, x, w, g)
-    winograd = _winograd(fast, w.shape, out, stride, dilation, groups)
-    if winograd and (needs[0] or needs[1]) and g.shape[2:] == out:
-        found = winograd.conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
-        if found is not None:
+    if w.shape[2:] == (3, 3) and (needs[0] or needs[1]) and g.shape[2:] == out:
+        fast = _fast_conv(x.shape, w.shape, g.shape, groups, x, w, g)
+        winograd = _winograd(fast, len(x), w.shape, out, stride, dilation, groups)
+        found = winograd and winograd.conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
+        if found:
             return found[0], found[1], found[2] if needs[2] else None
     dx = conv_input(g, w, x.shape, stride, padding, dilation, groups) if needs[0] else None
     dw, db = _conv_weight(x, g, w.shape, stride, padding, dilation, groups) if needs[1] else (None, None)
@@ -170,10 +177,14 @@ def _conv_weight(
     x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> tuple[Array, Array | None]:
     """The weight's gradient, and the bias's where the kernel gives it too."""
+    if _is_pointwise(shape, padding):
+        return pointwise.conv_weight(x, g, shape, stride, groups)
     out = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
     dw = None
     if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
         fast = _fast_conv(x.shape, shape, g.shape, groups, x, g)
+        row = (x.shape[-1] + 2 * padding[-1]) / stride[-1]
+        fast = _images_or(fast, x.shape, groups, shape[0] // groups, g.shape[-1], row)
         if fast is not None and x.ndim == 3:
             geometry = (1, *stride), (0, *padding), (1, *dilation), groups
             dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
@@ -192,20 +203,46 @@ def _fast_conv(x: Ints, w: Ints, y: Ints, groups: int, *arrays: Array | None) ->
     """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
     if len(x) > 4 or min(y) < 1 or w[0] % groups or x[1] != w[1] * groups or y[:2] != (x[0], w[0]):
         return None
-    if _choice == "auto" and math.prod(y[2:]) <= TINY_PLANE and w[1] >= MANY_CHANNELS:
-        return None
     return _fast("direct", x[0] * math.prod(y[2:]) * math.prod(w), SMALL_CONV, *arrays)
 
 
-def _winograd(fast: Any, w: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int) -> Any:
-    """The module for F(4x4, 3x3) if it beats `fast`, the direct kernel: enough channels, and few spare tiles."""
+def _is_pointwise(w: Ints, padding: Ints) -> bool:
+    """Kernels of one pixel, no padding, and enough channels for a product: no columns are needed."""
+    return _choice != "reference" and math.prod(w[2:]) == 1 and not any(padding) and min(w[:2]) >= 8
+
+
+def _images_or(fast: Any, x: Ints, groups: int, rows: int, useful: int, row: float) -> Any:
+    """The module that has eight images in its lanes if it beats `fast`, the direct kernel on planes, else `fast`.
+
+    `x` is the shape that is read, `rows` are the output channels of a group. The one wastes lanes, the other what it
+    computes beside the `useful` columns of a `row`. Large images would not fit a core's own cache.
+    """
+    n, channels, *size = x
+    if fast is None or rows in (2, 3) or channels // groups * 8 * math.prod(size) > IMAGES_CACHE:
+        return fast
+    return _module("images") or fast if _lanes_used(n) > 0.95 * useful / row else fast
+
+
+def _lanes_used(n: int) -> float:
+    """The part of the lanes that is used if each thread takes eight of `n` images at once."""
+    workers = threads.get_num_threads()
+    return n / (8 * workers * math.ceil(math.ceil(n / 8) / workers)) if n >= 8 else 0.0
+
+
+def _winograd(fast: Any, n: int, w: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int) -> Any:
+    """The module for F(4x4, 3x3) if it beats `fast`, the direct kernel: enough channels, and few spare tiles.
+
+    One has tiles of an image in its lanes, so their number is rounded up to eights; the other has eight images.
+    """
     if fast is None or w[2:] != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1:
         return None
     if min(w[:2]) < 16 or w[0] % 4 or w[1] % 4:
         return None
-    winograd = _module("winograd")
-    useful = math.prod(out) / (16 * winograd.tiles_of(out)) if winograd else 0
-    return winograd if useful >= USEFUL_TILES or _choice == "fast" else None
+    high, wide = (-(-s // 4) for s in out)
+    in_tiles = math.prod(out) / (16 * high * wide)
+    by_tiles, by_images = high * wide / (8 * math.ceil(high * wide / 8)), _lanes_used(n)
+    name, used = ("winograd_images", by_images) if by_images > 0.9 * by_tiles else ("winograd", by_tiles)
+    return _module(name) if in_tiles * used >= USEFUL_TILES or _choice == "fast" else None
 
 
 def _joined(x: Array, work: int, convolve: Callable[[slice], Array]) -> Array:
@@ -300,10 +337,15 @@ def avg_pool(
 ) -> Array:
     """`reference.avg_pool`, by the fastest kernel for these shapes."""
     counting = (ceil_mode, count_include_pad, divisor_override)
-    fast = _fast_pool(x, kernel_size, stride)
+    fast = _fast_pool(x, kernel_size)
     if fast is None:
         return reference.avg_pool(x, kernel_size, stride, padding, *counting)
     out = pool_output_size(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
+    if _are_apart(x.shape, out, kernel_size, stride, padding):
+        part = 1 / (divisor_override or math.prod(kernel_size))
+        return fast.avg_pool_apart(_packed(x), kernel_size, part, out)  # type: ignore[no-any-return]
+    if max(stride) > WIDE_STEP:
+        return reference.avg_pool(x, kernel_size, stride, padding, *counting)
     scale = _scale(x.shape[2:], out, kernel_size, stride, padding, *counting[1:])
     return fast.avg_pool(_packed(x), scale, kernel_size, stride, padding)  # type: ignore[no-any-return]
 
@@ -320,16 +362,26 @@ def avg_pool_input(
 ) -> Array:
     """`reference.avg_pool_input`, by the fastest kernel for these shapes."""
     counting = (ceil_mode, count_include_pad, divisor_override)
-    fast = _fast_pool(g, kernel_size, stride)
-    if fast is None or g.shape[:2] != shape[:2]:
+    fast = _fast_pool(g, kernel_size)
+    apart = _are_apart(shape, g.shape[2:], kernel_size, stride, padding)
+    if fast is None or g.shape[:2] != shape[:2] or (max(stride) > WIDE_STEP and not apart):
         return reference.avg_pool_input(g, shape, kernel_size, stride, padding, *counting)
+    if apart:
+        part = 1 / (divisor_override or math.prod(kernel_size))
+        return fast.avg_pool_apart_input(_packed(g), kernel_size, part, shape)  # type: ignore[no-any-return]
     scale = _scale(shape[2:], g.shape[2:], kernel_size, stride, padding, *counting[1:])
     return fast.avg_pool_input(_packed(g), scale, shape, kernel_size, stride, padding)  # type: ignore[no-any-return]
 
 
-def _fast_pool(x: Array, kernel_size: Ints, stride: Ints = (1,)) -> Any:
-    """The module for a pool, or None. For means over wide steps, NumPy's strided sums are as quick."""
-    if x.ndim != 4 or math.prod(kernel_size) > 255 or max(stride) > 2:
+def _are_apart(x: Ints, out: Ints, kernel_size: Ints, stride: Ints, padding: Ints) -> bool:
+    """Windows side by side, all inside the input."""
+    inside = all(o * k <= s for o, k, s in zip(out, kernel_size, x[2:], strict=True))
+    return kernel_size == stride and not any(padding) and inside
+
+
+def _fast_pool(x: Array, kernel_size: Ints) -> Any:
+    """The module for a pool, or None."""
+    if x.ndim != 4 or math.prod(kernel_size) > 255:
         return None
     return _fast("pool", x.size, SMALL_ARRAY, x)
 

@@ -26,8 +26,8 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.planes import SLACK, Frame, block_limit, fill_planes, frame_of
-from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
+from tinygrad_cnn.kernels.fast.planes import LONG_RUN, SLACK, Frame, block_limit, fill_planes, frame_of
+from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, empty, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     dot_tile,
     filled,
@@ -43,7 +43,7 @@ from tinygrad_cnn.kernels.sizes import Ints, conv_output_size
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _tile_4x24, _tile_6x16, _tile_1x48 = multiply_tile(4, 3), multiply_tile(6, 2), multiply_tile(1, 6)
-_dot_4x3 = dot_tile(3)
+_dot_4x3, _dot_1x9 = dot_tile(4, 3), dot_tile(1, 9)
 
 
 class Sweep(NamedTuple):
@@ -66,7 +66,8 @@ class Plan(NamedTuple):
     frame: Array
     sweeps: Array
     offsets: Array
-    threes: Array  # the offsets, filled up to a multiple of three, for `dot_tile`
+    dots: tuple[int, int]  # rows and columns of the tile of dot products
+    dot_offsets: Array  # the offsets, filled up to a multiple of its columns
     taps: tuple[tuple[list[int], list[int]], ...]  # for each sweep its rows and columns of the kernel
     tile: tuple[int, int]  # channels and pixels of the register tile
     planes: int  # floats of scratch per thread
@@ -86,6 +87,7 @@ def _correlate(  # type: ignore[no-untyped-def]
 ):
     """Correlate the images n0 <= n < n1 of `x` with every sweep's weights, into `out`.
 
+    One group's channels at a time are in the planes, so a depthwise convolution stays in the core's own cache.
     `planes` has SLACK floats behind the last plane, for the last tile; `results` has whole tiles.
     """
     xp, fp, op, wp, sp = pointer(x), pointer(frame), pointer(offsets), pointer(weights), pointer(start)
@@ -93,76 +95,83 @@ def _correlate(  # type: ignore[no-untyped-def]
     _, channels, height, width = x.shape
     _, out_channels, out_height, out_width = out.shape
     pitch, plane, block = frame[4], frame[5], frame[6]
-    group_planes = channels // groups * frame[2] * frame[3] * block * plane
-    group_out = out_channels // groups
+    group_in, group_out = channels // groups, out_channels // groups
     padded_out = (group_out + tile_rows - 1) // tile_rows * tile_rows
     tile_columns = 24 if tile_rows == 4 else 16 if tile_rows == 6 else 48
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
-        fill_planes(xp, n, images, channels, height, width, fp, planes_p)
-        for s in range(sweeps.shape[0]):
-            first, depth, weight = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2]
-            rows, columns = sweeps[s, 3], sweeps[s, 4]
-            length = (images - 1) * plane + (rows - 1) * pitch + columns
-            line = (length + tile_columns - 1) // tile_columns * tile_columns
-            for group in range(groups):
-                base = group * group_planes
+        for group in range(groups):
+            fill_planes(xp, n, images, channels, group * group_in, group_in, height, width, fp, planes_p)
+            for s in range(sweeps.shape[0]):
+                first, depth, weight = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2]
+                rows, columns = sweeps[s, 3], sweeps[s, 4]
+                length = (images - 1) * plane + (rows - 1) * pitch + columns
+                line = (length + tile_columns - 1) // tile_columns * tile_columns
                 for t in range(0, length, tile_columns):
                     for o in range(0, padded_out, tile_rows):
                         wi = weight + (group * padded_out + o) * depth
                         si, yi = group * padded_out + o, o * line + t
                         if tile_rows == 4:
-                            _tile_4x24(planes_p, base + t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
+                            _tile_4x24(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
                         elif tile_rows == 6:
-                            _tile_6x16(planes_p, base + t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
+                            _tile_6x16(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
                         else:
-                            _tile_1x48(planes_p, base + t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
+                            _tile_1x48(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
                 row, row_step, column, column_step = sweeps[s, 5], sweeps[s, 6], sweeps[s, 7], sweeps[s, 8]
                 for b in range(images):
                     for o in range(group_out):
-                        for i in range(rows):
-                            source = o * line + b * plane + i * pitch
-                            target = ((n + b) * out_channels + group * group_out + o) * out_height + row + i * row_step
-                            target = target * out_width + column
+                        target = ((n + b) * out_channels + group * group_out + o) * out_height + row
+                        target = target * out_width + column
+                        source = o * line + b * plane
+                        for _ in range(rows):
                             if column_step == 1:
                                 copy_row(results_p, source, out_p, target, columns)
                             else:
                                 for j in range(columns):
                                     put(out_p, target + j * column_step, get(results_p, source + j))
+                            source += pitch
+                            target += row_step * out_width
 
 
 @kernel(void(_f4, _f4, _i1, _i1, int64, _out1, _out1, _out1, _out1, int64, int64))
 def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_planes, n0, n1):  # type: ignore[no-untyped-def]
     """Dot products of the planes of g with those of x at every tap, summed over the images n0 <= n < n1.
 
-    `sums` is [group][four channels of g][tap][channel], the number of taps a multiple of 3. Of g, four channels at
-    a time are copied to runs with the pitch of x's planes; what lies between their rows is zero and stays so.
+    `sums` is [group][some channels of g][tap][channel]: four of them, and a number of taps that is a multiple of 3;
+    or one, and a multiple of 9. Of g, that many channels at a time are copied to runs with the pitch of x's
+    planes; what lies between their rows is zero and stays so.
     """
     xp, gp, fp, op, sums_p = pointer(x), pointer(g), pointer(frame), pointer(offsets), pointer(sums)
     planes_p, g_planes_p = pointer(planes), pointer(g_planes)
     _, channels, height, width = x.shape
     _, out_channels, rows, columns = g.shape
     pitch, plane, block = frame[4], frame[5], frame[6]
-    group_planes = channels // groups * frame[2] * frame[3] * block * plane
-    group_out = out_channels // groups
+    group_in, group_out = channels // groups, out_channels // groups
     taps = offsets.shape[0]
     line = block * plane
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
         length = ((images - 1) * plane + (rows - 1) * pitch + columns + 7) // 8 * 8
-        fill_planes(xp, n, images, channels, height, width, fp, planes_p)
         for group in range(groups):
+            fill_planes(xp, n, images, channels, group * group_in, group_in, height, width, fp, planes_p)
             for o in range(0, group_out, 4):
                 for r in range(min(4, group_out - o)):
                     channel = group * group_out + o + r
                     for b in range(images):
                         source = ((n + b) * out_channels + channel) * rows * columns
                         bias[channel] += sum_run(gp, source, rows * columns)
-                        for i in range(rows):
-                            copy_row(gp, source + i * columns, g_planes_p, r * line + b * plane + i * pitch, columns)
+                        target = r * line + b * plane
+                        for _ in range(rows):
+                            copy_row(gp, source, g_planes_p, target, columns)
+                            source += columns
+                            target += pitch
+                if group_out == 1:
+                    for k in range(0, taps, 9):
+                        _dot_1x9(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, group * taps + k)
+                    continue
                 first = (group * ((group_out + 3) // 4) + o // 4) * taps * 4
                 for k in range(0, taps, 3):
-                    _dot_4x3(g_planes_p, 0, line, planes_p, group * group_planes, op, k, length, sums_p, first + 4 * k)
+                    _dot_4x3(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + 4 * k)
 
 
 # From shapes to plans -------------------------------------------------------------------------------------------
@@ -176,13 +185,14 @@ def _tile_for(channels: int) -> tuple[int, int]:
 
 
 def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, channels: int, group_out: int) -> Plan:
-    tile = _tile_for(group_out)
+    tile, dots = _tile_for(group_out), (1, 9) if group_out == 1 else (4, 3)
     longest = max((frame.block - 1) * frame.plane + (sweep.rows - 1) * frame.pitch + sweep.columns for sweep in sweeps)
     return Plan(
         np.array(frame),
         np.array(sweeps),
         np.array(offsets, np.int64),
-        np.array(offsets + offsets[-1:] * (-len(offsets) % 3), np.int64),
+        dots,
+        np.array(offsets + offsets[-1:] * (-len(offsets) % dots[1]), np.int64),
         taps,
         tile,
         channels * frame.down * frame.right * frame.block * frame.plane + SLACK,
@@ -192,11 +202,13 @@ def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, chan
 
 
 @lru_cache(maxsize=256)
-def _forward_plan(x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int) -> Plan:
+def forward_plan(
+    x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int, run: int = LONG_RUN
+) -> Plan:
     """One sweep over the planes of x. Tap (c, a, b) reads the phase and the place that a * dilation leads to."""
     channels, size = x[0], x[1:]
     planes = tuple(-(-(s + 2 * p) // st) for s, p, st in zip(size, padding, stride, strict=True))
-    frame = frame_of(padding, stride, planes, limit)
+    frame = frame_of(padding, stride, planes, limit, run)
     rows, columns = conv_output_size(size, w[2:], stride, padding, dilation)
     taps = (list(range(w[2])), list(range(w[3])))
     offsets = []
@@ -208,13 +220,14 @@ def _forward_plan(x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints,
                 place = a * dilation[0] // stride[0] * frame.pitch + b * dilation[1] // stride[1]
                 offsets.append(phase * frame.block * frame.plane + place)
     sweep = Sweep(0, len(offsets), 0, rows, columns, 0, 1, 0, 1)
-    return _plan(frame, [sweep], offsets, (taps,), channels, w[0] // groups)
+    return _plan(frame, [sweep], offsets, (taps,), channels // groups, w[0] // groups)
 
 
 @lru_cache(maxsize=256)
-def _input_plan(
-    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int
-) -> Plan:
+def input_plan(
+    g: Ints, w: Ints, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, limit: int,
+    run: int = LONG_RUN,
+) -> Plan:  # fmt: skip
     """One sweep over the planes of g for each phase of dx's pixels.
 
     Pixel h of dx with h + padding = stride * q + phase gets g[q - e] through each tap a with
@@ -228,7 +241,7 @@ def _input_plan(
     margin = tuple((k - 1) * d // s for k, d, s in zip(w[2:], dilation, stride, strict=True))
     last = [max(f + n for f, n in zip(*line, strict=True)) for line in zip(first, counts, strict=True)]
     planes = tuple(m + max(n, q) for m, n, q in zip(margin, g[1:], last, strict=True))
-    frame = frame_of(margin, (1, 1), planes, limit)
+    frame = frame_of(margin, (1, 1), planes, limit, run)
     group_in, group_out = w[1], w[0] // groups
     sweeps: list[Sweep] = []
     offsets: list[int] = []
@@ -252,16 +265,27 @@ def _input_plan(
                         offsets.append(o * frame.block * frame.plane + i * frame.pitch + j)
             taps.append((a_taps, b_taps))
             weights += groups * aligned(group_in, _tile_for(group_in)[0]) * depth
-    return _plan(frame, sweeps, offsets, tuple(taps), g[0], group_in)
+    return _plan(frame, sweeps, offsets, tuple(taps), group_out, group_in)
 
 
-def _pack(w: Array, groups: int, rows: int) -> Array:
+def pack(w: Array, groups: int, rows: int) -> Array:
     """(groups * O, K, ...) -> [group][tile][tap][row of the tile], with zero rows to fill the last tile."""
     group_out, depth = len(w) // groups, math.prod(w.shape[1:])
     padded = aligned(group_out, rows)
     packed = np.zeros((groups, padded, depth), np.float32)
     packed[:, :group_out] = w.reshape(groups, group_out, depth)
     return packed.reshape(groups, padded // rows, rows, depth).transpose(0, 1, 3, 2).ravel()
+
+
+def pack_mirrored(w: Array, plan: Plan, groups: int, by_row: bool = False) -> Array:
+    """The weights of an `input_plan`'s sweeps, packed one after the other: the channels of dx are the rows.
+
+    The taps of a channel of g are neighbours; if `by_row`, those of a row of the kernel.
+    """
+    # (G * O, C, KH, KW) -> (G * C, O, KH, KW)
+    mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * w.shape[1], -1, *w.shape[2:])
+    parts = [mirrored[:, :, a][..., b] for a, b in plan.taps]
+    return np.concatenate([pack(part.swapaxes(1, 2) if by_row else part, groups, plan.tile[0]) for part in parts])
 
 
 # What the dispatcher calls --------------------------------------------------------------------------------------
@@ -271,12 +295,12 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     """`reference.conv` for float32 and two spatial dimensions."""
     n, o = len(x), len(w)
     cuts = threads.parts(n, _work(n, w, stride, x.shape[2:]))
-    plan = _forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
+    plan = forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
     start = np.zeros((groups, aligned(o // groups, plan.tile[0])), np.float32)
     if b is not None:
         start[:, : o // groups] = b.reshape(groups, -1)
     out = np.empty((n, o, *plan.out), np.float32)
-    _run(x, plan, _pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
+    _run(x, plan, pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
     return out
 
 
@@ -284,13 +308,11 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     """`reference.conv_input` for float32 and two spatial dimensions."""
     n, group_in = len(g), w.shape[1]
     cuts = threads.parts(n, _work(n, w, (1, 1), g.shape[2:]))
-    plan = _input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
-    # (G * O, C, KH, KW) -> (G * C, O, KH, KW): now the channels of dx are the rows.
-    mirrored = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(groups * group_in, -1, *w.shape[2:])
-    packed = [_pack(mirrored[:, :, a][..., b], groups, plan.tile[0]) for a, b in plan.taps]
+    plan = input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
+    packed = pack_mirrored(w, plan, groups)
     start = np.zeros(groups * aligned(group_in, plan.tile[0]), np.float32)
     out = np.empty(shape, np.float32)
-    _run(g, plan, np.concatenate(packed), start, groups, out, cuts)
+    _run(g, plan, packed, start, groups, out, cuts)
     return out
 
 
@@ -300,25 +322,30 @@ def conv_weight(
     """`reference.conv_weight` for float32 and two spatial dimensions; the bias's gradient comes with it."""
     n, o = len(x), shape[0]
     cuts = threads.parts(n, n * o * g.shape[2] * g.shape[3] * shape[1] * shape[2] * shape[3])
-    plan = _forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
-    taps, offsets = len(plan.offsets), plan.threes
-    fours = aligned(o // groups, 4) // 4
-    sums, bias = zeros(len(cuts), groups * fours * len(offsets) * 4), zeros(len(cuts), o)
+    plan = forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
+    (rows, _), offsets = plan.dots, plan.dot_offsets
+    tiles = aligned(o // groups, rows) // rows
+    sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
     planes = zeros(len(cuts), plan.planes)
-    g_planes = zeros(len(cuts), 4 * int(plan.frame[5] * plan.frame[6]))
+    g_planes = zeros(len(cuts), rows * int(plan.frame[5] * plan.frame[6]))
     jobs = [
         (x, g, plan.frame, offsets, groups, sums[i], bias[i], planes[i], g_planes[i], *cut)
         for i, cut in enumerate(cuts)
     ]
     threads.run(_correlate_gradient, jobs)
-    # [group][four][tap][channel] -> (O, taps)
-    dw = added(sums).reshape(groups, fours, -1, 4).transpose(0, 1, 3, 2)
-    dw = dw.reshape(groups, fours * 4, -1)[:, : o // groups, :taps]
-    return np.ascontiguousarray(dw).reshape(shape), added(bias)
+    return weight_of(added(sums), plan, shape, groups), added(bias)
+
+
+def weight_of(sums: Array, plan: Plan, shape: Ints, groups: int) -> Array:
+    """The weight's gradient from the sums of the dot products."""
+    # [group][tile][tap][channel] -> (O, taps)
+    dw = sums.reshape(groups, -1, len(plan.dot_offsets), plan.dots[0]).transpose(0, 1, 3, 2)
+    dw = dw.reshape(groups, -1, len(plan.dot_offsets))[:, : shape[0] // groups, : len(plan.offsets)]
+    return np.ascontiguousarray(dw).reshape(shape)
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:
-    planes, results = zeros(len(cuts), plan.planes), np.empty((len(cuts), plan.results), np.float32)
+    planes, results = zeros(len(cuts), plan.planes), empty(len(cuts), plan.results)
     jobs = [
         (x, *plan[:3], weights, start, groups, plan.tile[0], out, planes[i], results[i], *cut)
         for i, cut in enumerate(cuts)

@@ -32,10 +32,11 @@ class Frame(NamedTuple):
 
 
 @helper
-def fill_planes(x, n, images, channels, height, width, frame, planes):  # type: ignore[no-untyped-def]
+def fill_planes(x, n, images, all_channels, first, channels, height, width, frame, planes):  # type: ignore[no-untyped-def]
     """Copy a block of images: pixel (h, w) to row h + top, column w + left, each dealt out to its phase.
 
-    The order is [channel][row phase][column phase][image][row][column]. Borders are left as they are.
+    Of an image's `all_channels` only `channels`, from `first` on. The order is
+    [channel][row phase][column phase][image][row][column]. Borders are left as they are.
     """
     top, left, down, right = get(frame, 0), get(frame, 1), get(frame, 2), get(frame, 3)
     pitch, plane, block = get(frame, 4), get(frame, 5), get(frame, 6)
@@ -44,7 +45,7 @@ def fill_planes(x, n, images, channels, height, width, frame, planes):  # type: 
         for b in range(images):
             # `row` and `row_phase` count up in step with h: a division for each row would cost as much as its copy.
             row, row_phase = top // down, top % down
-            source = ((n + b) * channels + c) * height * width
+            source = ((n + b) * all_channels + first + c) * height * width
             for _ in range(height):
                 target = ((c * down + row_phase) * right * block + b) * plane + row * pitch + first_column
                 if right == 1:
@@ -78,13 +79,13 @@ def read_planes(planes, frame, n, images, height, width, x):  # type: ignore[no-
                 row, row_phase = row + 1, 0
 
 
-def frame_of(margin: Ints, stride: Ints, size: Ints, images: int) -> Frame:
-    """Planes of `size` pixels per phase, images `margin` from the corner, at most `images` of them at once.
+def frame_of(margin: Ints, stride: Ints, size: Ints, images: int, run: int = LONG_RUN) -> Frame:
+    """Planes of `size` pixels per phase, images `margin` from the corner, at most `images` of them for a `run`.
 
     Eight floats more than the pixels keep the last vector of an image out of the next.
     """
     plane = aligned(size[0] * size[1], 8) + 8
-    return Frame(margin[0], margin[1], stride[0], stride[1], size[1], plane, max(1, min(images, LONG_RUN // plane)))
+    return Frame(margin[0], margin[1], stride[0], stride[1], size[1], plane, max(1, min(images, run // plane)))
 
 
 def block_limit(images: int, cuts: list[tuple[int, int]]) -> int:

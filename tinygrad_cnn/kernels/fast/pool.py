@@ -15,7 +15,7 @@ from numba import float32, int64, uint8, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.planes import SLACK, block_limit, fill_planes, frame_of, read_planes
-from tinygrad_cnn.kernels.fast.rows import better, copy_bytes, copy_row
+from tinygrad_cnn.kernels.fast.rows import better, copy_bytes, copy_row, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
@@ -93,7 +93,7 @@ def _max(x, frame, offsets, out, chosen, planes, values, taps, n0, n1):  # type:
     pitch, plane, block = frame[4], frame[5], frame[6]
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
-        fill_planes(xp, n, images, 1, height, width, fp, planes_p)
+        fill_planes(xp, n, images, 1, 0, 1, height, width, fp, planes_p)
         for t in range(0, (images - 1) * plane + (rows - 1) * pitch + columns, LANES):
             best, tap = splat(float32(-math.inf)), splat_int(0)
             for k in range(offsets.shape[0]):
@@ -157,7 +157,7 @@ def _average(x, frame, offsets, scale, out, planes, values, n0, n1):  # type: ig
     pitch, plane, block = frame[4], frame[5], frame[6]
     for n in range(n0, n1, block):
         images = min(block, n1 - n)
-        fill_planes(xp, n, images, 1, height, width, fp, planes_p)
+        fill_planes(xp, n, images, 1, 0, 1, height, width, fp, planes_p)
         for t in range(0, (images - 1) * plane + (rows - 1) * pitch + columns, LANES):
             total = splat(float32(0))
             for k in range(offsets.shape[0]):
@@ -191,6 +191,54 @@ def _average_input(g, frame, offsets, scale, dx, planes, values, n0, n1):  # typ
                 place = get(op, k) + t
                 store(planes_p, place, add(load(planes_p, place), v))
         read_planes(planes_p, fp, n, images, height, width, dx_p)
+
+
+@kernel(void(_f3, int64, int64, float32, _out3, _out1, int64, int64))
+def _average_apart(x, high, wide, scale, out, line, n0, n1):  # type: ignore[no-untyped-def]
+    """Windows of `high` x `wide` side by side: first the sum of their rows, in `line`, then that of its parts."""
+    xp, out_p, line_p = pointer(x), pointer(out), pointer(line)
+    _, height, width = x.shape
+    _, rows, columns = out.shape
+    count = columns * wide
+    for n in range(n0, n1):
+        for i in range(rows):
+            source = (n * height + i * high) * width
+            j = 0
+            while j + LANES <= count:
+                v = load(xp, source + j)
+                for a in range(1, high):
+                    v = add(v, load(xp, source + a * width + j))
+                store(line_p, j, v)
+                j += LANES
+            while j < count:
+                total = get(xp, source + j)
+                for a in range(1, high):
+                    total += get(xp, source + a * width + j)
+                put(line_p, j, total)
+                j += 1
+            for j in range(columns):
+                total = get(line_p, j * wide)
+                for b in range(1, wide):
+                    total += get(line_p, j * wide + b)
+                put(out_p, (n * rows + i) * columns + j, total * scale)
+
+
+@kernel(void(_f3, int64, int64, float32, _out3, _out1, int64, int64))
+def _average_apart_input(g, high, wide, scale, dx, line, n0, n1):  # type: ignore[no-untyped-def]
+    """Each g times `scale` to its window, by way of `line`, which is zero beside the windows; then zero below them."""
+    gp, dxp, line_p = pointer(g), pointer(dx), pointer(line)
+    _, height, width = dx.shape
+    _, rows, columns = g.shape
+    for n in range(n0, n1):
+        for i in range(rows):
+            for j in range(columns):
+                value = get(gp, (n * rows + i) * columns + j) * scale
+                for b in range(wide):
+                    put(line_p, j * wide + b, value)
+            for a in range(high):
+                copy_row(line_p, 0, dxp, (n * height + i * high + a) * width, width)
+        for q in range(rows * high * width, height * width):
+            put(dxp, n * height * width + q, float32(0))
 
 
 # What the dispatcher calls --------------------------------------------------------------------------------------
@@ -248,4 +296,24 @@ def avg_pool_input(g: Array, scale: Array, shape: Ints, kernel_size: Ints, strid
     g = g.reshape(images, *plan.out)
     jobs = [(g, plan.frame, plan.offsets, scale, dx, *_scratch(plan, 0.0)[:2], *cut) for cut in cuts]
     threads.run(_average_input, jobs)
+    return dx.reshape(shape)
+
+
+def avg_pool_apart(x: Array, kernel_size: Ints, scale: float, out: Ints) -> Array:
+    """`reference.avg_pool` for windows side by side, all inside the input; `scale` is one over their divisor."""
+    images = math.prod(x.shape[:2])
+    y = np.empty((images, *out), np.float32)
+    cuts = threads.parts(images, x.size)
+    flat, lines = x.reshape(images, *x.shape[2:]), zeros(len(cuts), x.shape[3])
+    threads.run(_average_apart, [(flat, *kernel_size, scale, y, lines[i], *cut) for i, cut in enumerate(cuts)])
+    return y.reshape(x.shape[:2] + out)
+
+
+def avg_pool_apart_input(g: Array, kernel_size: Ints, scale: float, shape: Ints) -> Array:
+    """`reference.avg_pool_input` for such windows."""
+    images = math.prod(shape[:2])
+    dx = np.empty((images, *shape[2:]), np.float32)
+    cuts = threads.parts(images, dx.size)
+    flat, lines = g.reshape(images, *g.shape[2:]), zeros(len(cuts), shape[3])
+    threads.run(_average_apart_input, [(flat, *kernel_size, scale, dx, lines[i], *cut) for i, cut in enumerate(cuts)])
     return dx.reshape(shape)

@@ -10,6 +10,7 @@ from numba import float32
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
+    copy_four,
     either,
     either_nan,
     get,
@@ -31,12 +32,41 @@ even_lanes = shuffle(0, 2, 4, 6, 8, 10, 12, 14)
 odd_lanes = shuffle(1, 3, 5, 7, 9, 11, 13, 15)
 merged_low = shuffle(0, 8, 1, 9, 2, 10, 3, 11)
 merged_high = shuffle(4, 12, 5, 13, 6, 14, 7, 15)
+low_halves = shuffle(0, 1, 2, 3, 8, 9, 10, 11)
+high_halves = shuffle(4, 5, 6, 7, 12, 13, 14, 15)
+low_pairs = shuffle(0, 8, 1, 9, 4, 12, 5, 13)
+high_pairs = shuffle(2, 10, 3, 11, 6, 14, 7, 15)
+low_quads = shuffle(0, 1, 8, 9, 4, 5, 12, 13)
+high_quads = shuffle(2, 3, 10, 11, 6, 7, 14, 15)
+
+
+@helper
+def turned(a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
+    """Eight vectors as the columns of a square: the vectors that are its rows (its transpose)."""
+    ab, cd, ef, gh = low_pairs(a, b), low_pairs(c, d), low_pairs(e, f), low_pairs(g, h)
+    left0, left1, right0, right1 = low_quads(ab, cd), high_quads(ab, cd), low_quads(ef, gh), high_quads(ef, gh)
+    ab, cd, ef, gh = high_pairs(a, b), high_pairs(c, d), high_pairs(e, f), high_pairs(g, h)
+    left2, left3, right2, right3 = low_quads(ab, cd), high_quads(ab, cd), low_quads(ef, gh), high_quads(ef, gh)
+    return (
+        low_halves(left0, right0),
+        low_halves(left1, right1),
+        low_halves(left2, right2),
+        low_halves(left3, right3),
+        high_halves(left0, right0),
+        high_halves(left1, right1),
+        high_halves(left2, right2),
+        high_halves(left3, right3),
+    )
 
 
 @helper
 def copy_row(source, i, target, j, count):  # type: ignore[no-untyped-def]
     """Copy `count` floats. The last vector overlaps the one before it, so nothing beyond the row is touched."""
     if count < LANES:
+        if count >= 4:
+            copy_four(source, i, target, j)
+            copy_four(source, i + count - 4, target, j + count - 4)
+            return
         for q in range(count):
             put(target, j + q, get(source, i + q))
         return
@@ -133,9 +163,19 @@ def aligned(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
+def empty(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Scratch memory for kernels, one row of floats per thread; each begins a cache line, so no vector is on two."""
+    line = 16
+    room = np.empty(rows * aligned(count, line) + line, np.float32)
+    first = -(room.__array_interface__["data"][0] // room.itemsize) % line
+    return room[first : first + rows * aligned(count, line)].reshape(rows, -1)[:, :count]
+
+
 def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Scratch memory for kernels: one row of floats per thread."""
-    return np.zeros((rows, count), np.float32)
+    """`empty`, with zeros in it."""
+    scratch = empty(rows, count)
+    scratch.fill(0)
+    return scratch
 
 
 def added(parts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

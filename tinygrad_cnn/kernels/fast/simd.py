@@ -173,6 +173,20 @@ def store_bytes(context: Any, p: Any, i: Any, v: Any) -> Any:
     return types.void(p, types.intp, i32x8), emit
 
 
+@intrinsic
+def copy_four(context: Any, source: Any, i: Any, target: Any, j: Any) -> Any:
+    """Copy four elements: rows of four to seven are two such copies that overlap."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, i, target, j = args
+        four = ir.VectorType(_FLOAT, 4).as_pointer()
+        value = builder.load(builder.bitcast(builder.gep(source, [i]), four), align=4)
+        builder.store(value, builder.bitcast(builder.gep(target, [j]), four), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), emit
+
+
 def _load(builder: Any, p: Any, i: Any) -> Any:
     return builder.load(builder.bitcast(builder.gep(p, [i]), _FLOATS.as_pointer()), align=4)
 
@@ -266,13 +280,16 @@ def total(context: Any, x: Any) -> Any:
     """The sum of the eight lanes, halves first."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (v,) = args
-        for width in (4, 2, 1):
-            low, high = range(width), range(width, 2 * width)
-            v = builder.fadd(_shuffle(builder, v, v, low), _shuffle(builder, v, v, high))
-        return builder.extract_element(v, ir.Constant(_INT, 0))
+        return _total(builder, args[0])
 
     return types.float32(f32x8), emit
+
+
+def _total(builder: Any, v: Any) -> Any:
+    for width in (4, 2, 1):
+        low, high = range(width), range(width, 2 * width)
+        v = builder.fadd(_shuffle(builder, v, v, low), _shuffle(builder, v, v, high))
+    return builder.extract_element(v, ir.Constant(_INT, 0))
 
 
 def _splat(builder: Any, value: Any) -> Any:
@@ -297,7 +314,7 @@ def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
 # The register tiles ---------------------------------------------------------------------------------------------
 
 
-def multiply_tile(rows: int, vectors: int) -> Any:
+def multiply_tile(rows: int, vectors: int, scattered: bool = False) -> Any:
     """The inner loop of every convolution here: `rows` output channels times 8 * `vectors` neighbouring pixels.
 
     An intrinsic (x, base, offsets, oi, depth, w, wi, start, si, y, yi, pitch) that computes
@@ -308,6 +325,8 @@ def multiply_tile(rows: int, vectors: int) -> Any:
     loads `vectors` vectors and `rows` single weights, for rows * vectors multiply-adds. 4 x 3 sums, 3 vectors
     and 1 weight fill the 16 registers of AVX2, and 12 sums in flight hide the latency of the multiply-add.
     Reads 8*vectors floats from each base + offsets[oi + k]; writes 8*vectors floats in each row.
+
+    If `scattered`, the vectors are no neighbours: `base` points to `vectors` numbers, where each begins.
     """
 
     @intrinsic
@@ -318,6 +337,7 @@ def multiply_tile(rows: int, vectors: int) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, base, offsets, oi, depth, w, wi, start, si, y, yi, pitch = args
             columns = [_index(LANES * v) for v in range(vectors)]
+            bases = [builder.load(builder.gep(base, [_index(v)])) for v in range(vectors)] if scattered else [base]
             numbers = [_index(r) for r in range(rows)]
             sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in columns] for _ in numbers]
             for r, line in zip(numbers, sums, strict=True):
@@ -325,8 +345,9 @@ def multiply_tile(rows: int, vectors: int) -> Any:
                 for place in line:
                     builder.store(first, place)
             with cgutils.for_range(builder, depth) as loop:
-                at = builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, loop.index)])))
-                pixels = [_load(builder, x, builder.add(at, column)) for column in columns]
+                offset = builder.load(builder.gep(offsets, [builder.add(oi, loop.index)]))
+                at = [builder.add(first, offset) for first in bases]
+                pixels = [_load(builder, x, place) for place in (at if scattered else _from(builder, at[0], columns))]
                 weights = builder.add(wi, builder.mul(loop.index, _index(rows)))
                 for r, line in zip(numbers, sums, strict=True):
                     weight = _splat(builder, builder.load(builder.gep(w, [builder.add(weights, r)])))
@@ -339,20 +360,21 @@ def multiply_tile(rows: int, vectors: int) -> Any:
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(x, i, offsets, i, i, w, i, start, i, y, i, i), emit
+        return types.void(x, base if scattered else i, offsets, i, i, w, i, start, i, y, i, i), emit
 
     return tile
 
 
-def dot_tile(columns: int) -> Any:
-    """The inner loop of every weight gradient: four rows of `g` times `columns` rows of `x`, along their pixels.
+def dot_tile(rows: int, columns: int, scattered: bool = False) -> Any:
+    """The inner loop of every weight gradient: one or four rows of `g` times `columns` of `x`, along their pixels.
 
     An intrinsic (g, gi, pitch, x, base, offsets, oi, length, sums, si) that computes
 
-        sums[si + 4*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
+        sums[si + rows*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
 
-    for r < 4, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
-    the lanes of each sum added up, four sums at once.
+    for r < rows, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
+    the lanes of each sum added up, four sums at once where there are four. If `scattered`, `base` points to
+    numbers: where in x each eight begin.
     """
 
     @intrinsic
@@ -362,31 +384,36 @@ def dot_tile(columns: int) -> Any:
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             g, gi, pitch, x, base, offsets, oi, length, sums, si = args
-            starts = [
-                builder.add(base, builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])))
-                for c in range(columns)
-            ]
-            rows = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(4)]
-            places = [[cgutils.alloca_once(builder, _FLOATS) for _ in rows] for _ in starts]
+            starts = [builder.load(builder.gep(offsets, [builder.add(oi, _index(c))])) for c in range(columns)]
+            if not scattered:
+                starts = [builder.add(base, start) for start in starts]
+            lines = [builder.add(gi, builder.mul(_index(r), pitch)) for r in range(rows)]
+            places = [[cgutils.alloca_once(builder, _FLOATS) for _ in lines] for _ in starts]
             for place in (place for line in places for place in line):
                 builder.store(ir.Constant(_FLOATS, [0.0] * LANES), place)
-            with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), base.type) as (j, _):
-                pixels = [_load(builder, x, builder.add(start, j)) for start in starts]
-                for r, row in enumerate(rows):
+            with cgutils.for_range_slice(builder, _index(0), length, _index(LANES), gi.type) as (j, _):
+                at = builder.load(builder.gep(base, [builder.udiv(j, _index(LANES))])) if scattered else j
+                pixels = [_load(builder, x, builder.add(start, at)) for start in starts]
+                for r, row in enumerate(lines):
                     v = _load(builder, g, builder.add(row, j))
                     for line, pixel in zip(places, pixels, strict=True):
                         builder.store(_fma(builder, v, pixel, builder.load(line[r])), line[r])
             for c, line in enumerate(places):
-                four = _four_totals(builder, [builder.load(place) for place in line])
-                address = builder.gep(sums, [builder.add(si, _index(4 * c))])
-                address = builder.bitcast(address, four.type.as_pointer())
-                builder.store(builder.fadd(builder.load(address, align=4), four), address, align=4)
+                address = builder.gep(sums, [builder.add(si, _index(rows * c))])
+                vectors = [builder.load(place) for place in line]
+                whole = _total(builder, vectors[0]) if rows == 1 else _four_totals(builder, vectors)
+                address = builder.bitcast(address, whole.type.as_pointer())
+                builder.store(builder.fadd(builder.load(address, align=4), whole), address, align=4)
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(g, i, i, x, i, offsets, i, i, sums, i), emit
+        return types.void(g, i, i, x, base if scattered else i, offsets, i, i, sums, i), emit
 
     return tile
+
+
+def _from(builder: Any, base: Any, columns: list[Any]) -> list[Any]:
+    return [builder.add(base, column) for column in columns]
 
 
 def _index(value: int) -> Any:

@@ -33,111 +33,65 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import (
+    added,
+    aligned,
+    copy_row,
+    empty,
+    high_halves,
+    high_pairs,
+    high_quads,
+    low_halves,
+    low_pairs,
+    low_quads,
+    sum_run,
+    zeros,
+)
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     add,
-    dot_tile,
     filled,
     fma,
     given,
     helper,
     kernel,
     load,
-    mul,
-    multiply_tile,
     pointer,
     shifted,
     shuffle,
     splat,
     store,
-    sub,
     total,
 )
-from tinygrad_cnn.kernels.linear import matmul
+from tinygrad_cnn.kernels.fast.transforms import (
+    COMPONENTS,
+    components,
+    dot_4x2,
+    from_components,
+    load_6,
+    mirrored_components,
+    products,
+    store_4,
+    store_6,
+    times_a,
+    times_at,
+    times_b,
+    times_bt,
+)
 from tinygrad_cnn.kernels.sizes import Ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COMPONENTS = 36
 # Images are taken several at once. Forward, V or M of a block should stay in a core's own cache (floats), but a
 # product needs columns to be worth its loads. Backward, dU's dot products need more of them.
 CACHE, COLUMNS = 100_000, 24
 BACKWARD_CACHE, BACKWARD_COLUMNS = 1_500_000, 160
-
-# Powers of the points p = 3/4 and q = 3/2.
-P1, P2, P3 = (np.float32(0.75**n) for n in (1, 2, 3))
-Q1, Q2, Q3 = (np.float32(1.5**n) for n in (1, 2, 3))
-PPQQ, PPQ, PQQ, P2_Q2 = P2 * Q2, P2 * Q1, P1 * Q2, P2 + Q2
-
-_products_24, _products_16, _products_8 = multiply_tile(4, 3), multiply_tile(4, 2), multiply_tile(4, 1)
-_dot_4x2 = dot_tile(2)
-
-
-# The 1-d transforms, on vectors ---------------------------------------------------------------------------------
-
-
-@helper
-def _bt(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
-    """B^T d: each row is a product of (x - point) over the other points; pairs +-p share their even and odd parts."""
-    p_even, p_odd = fma(splat(-Q2), d2, d4), fma(splat(-Q2), d1, d3)
-    q_even, q_odd = fma(splat(-P2), d2, d4), fma(splat(-P2), d1, d3)
-    return (
-        fma(splat(PPQQ), d0, fma(splat(-P2_Q2), d2, d4)),
-        fma(splat(P1), p_odd, p_even),
-        fma(splat(-P1), p_odd, p_even),
-        fma(splat(Q1), q_odd, q_even),
-        fma(splat(-Q1), q_odd, q_even),
-        fma(splat(PPQQ), d1, fma(splat(-P2_Q2), d3, d5)),
-    )
-
-
-@helper
-def _b(v0, v1, v2, v3, v4, v5):  # type: ignore[no-untyped-def]
-    """B v, the transpose of `_bt`."""
-    p_sum, p_difference = add(v1, v2), sub(v1, v2)
-    q_sum, q_difference = add(v3, v4), sub(v3, v4)
-    return (
-        mul(splat(PPQQ), v0),
-        fma(splat(PPQQ), v5, fma(splat(-PQQ), p_difference, mul(splat(-PPQ), q_difference))),
-        fma(splat(-P2_Q2), v0, fma(splat(-Q2), p_sum, mul(splat(-P2), q_sum))),
-        fma(splat(-P2_Q2), v5, fma(splat(P1), p_difference, mul(splat(Q1), q_difference))),
-        add(v0, add(p_sum, q_sum)),
-        v5,
-    )
-
-
-@helper
-def _at(m0, m1, m2, m3, m4, m5):  # type: ignore[no-untyped-def]
-    """A^T m: the values at the points times the points' powers 0..3; infinity counts for the highest power."""
-    p_sum, p_difference = add(m1, m2), sub(m1, m2)
-    q_sum, q_difference = add(m3, m4), sub(m3, m4)
-    return (
-        add(add(m0, p_sum), q_sum),
-        fma(splat(Q1), q_difference, mul(splat(P1), p_difference)),
-        fma(splat(Q2), q_sum, mul(splat(P2), p_sum)),
-        fma(splat(Q3), q_difference, fma(splat(P3), p_difference, m5)),
-    )
-
-
-@helper
-def _a(y0, y1, y2, y3):  # type: ignore[no-untyped-def]
-    """A y, the transpose of `_at`: the polynomial with coefficients y at the six points."""
-    p_even, p_odd = fma(splat(P2), y2, y0), fma(splat(P3), y3, mul(splat(P1), y1))
-    q_even, q_odd = fma(splat(Q2), y2, y0), fma(splat(Q3), y3, mul(splat(Q1), y1))
-    return y0, add(p_even, p_odd), sub(p_even, p_odd), add(q_even, q_odd), sub(q_even, q_odd), y3
 
 
 # Rows of pixels to planes of tiles, and back --------------------------------------------------------------------
 
 _deal_01 = shuffle(0, 4, 8, 12, 1, 5, 9, 13)
 _deal_23 = shuffle(2, 6, 10, 14, 3, 7, 11, 15)
-_low_halves = shuffle(0, 1, 2, 3, 8, 9, 10, 11)
-_high_halves = shuffle(4, 5, 6, 7, 12, 13, 14, 15)
-_low_pairs = shuffle(0, 8, 1, 9, 4, 12, 5, 13)
-_high_pairs = shuffle(2, 10, 3, 11, 6, 14, 7, 15)
-_low_quads = shuffle(0, 1, 8, 9, 4, 5, 12, 13)
-_high_quads = shuffle(2, 3, 10, 11, 6, 7, 14, 15)
 
 
 @helper
@@ -145,23 +99,23 @@ def _deal(row, i):  # type: ignore[no-untyped-def]
     """32 pixels of a row to four vectors of eight: pixels 0, 4, 8 ...; 1, 5, 9 ...; and so on."""
     a, b, c, d = load(row, i), load(row, i + 8), load(row, i + 16), load(row, i + 24)
     low, high = _deal_01(a, b), _deal_01(c, d)
-    v0, v1 = _low_halves(low, high), _high_halves(low, high)
+    v0, v1 = low_halves(low, high), high_halves(low, high)
     low, high = _deal_23(a, b), _deal_23(c, d)
-    return v0, v1, _low_halves(low, high), _high_halves(low, high)
+    return v0, v1, low_halves(low, high), high_halves(low, high)
 
 
 @helper
 def _collect(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
     """The way back of `_deal`: four vectors that are 32 neighbouring pixels."""
-    ab, cd = _low_pairs(v0, v1), _low_pairs(v2, v3)
-    tiles_04, tiles_15 = _low_quads(ab, cd), _high_quads(ab, cd)
-    ab, cd = _high_pairs(v0, v1), _high_pairs(v2, v3)
-    tiles_26, tiles_37 = _low_quads(ab, cd), _high_quads(ab, cd)
+    ab, cd = low_pairs(v0, v1), low_pairs(v2, v3)
+    tiles_04, tiles_15 = low_quads(ab, cd), high_quads(ab, cd)
+    ab, cd = high_pairs(v0, v1), high_pairs(v2, v3)
+    tiles_26, tiles_37 = low_quads(ab, cd), high_quads(ab, cd)
     return (
-        _low_halves(tiles_04, tiles_15),
-        _low_halves(tiles_26, tiles_37),
-        _high_halves(tiles_04, tiles_15),
-        _high_halves(tiles_26, tiles_37),
+        low_halves(tiles_04, tiles_15),
+        low_halves(tiles_26, tiles_37),
+        high_halves(tiles_04, tiles_15),
+        high_halves(tiles_26, tiles_37),
     )
 
 
@@ -197,44 +151,14 @@ def _deal_plane(x, source, height, width, top, left, rows, ways, tiles_wide, pla
 
 
 @helper
-def _store_6(p, i, step, v):  # type: ignore[no-untyped-def]
-    store(p, i, v[0])
-    store(p, i + step, v[1])
-    store(p, i + 2 * step, v[2])
-    store(p, i + 3 * step, v[3])
-    store(p, i + 4 * step, v[4])
-    store(p, i + 5 * step, v[5])
-
-
-@helper
-def _store_4(p, i, step, v):  # type: ignore[no-untyped-def]
-    store(p, i, v[0])
-    store(p, i + step, v[1])
-    store(p, i + 2 * step, v[2])
-    store(p, i + 3 * step, v[3])
-
-
-@helper
-def _load_6(p, i, step):  # type: ignore[no-untyped-def]
-    return (
-        load(p, i),
-        load(p, i + step),
-        load(p, i + 2 * step),
-        load(p, i + 3 * step),
-        load(p, i + 4 * step),
-        load(p, i + 5 * step),
-    )
-
-
-@helper
 def _input_tiles(planes, pitch, tiles, tiles_wide, tile, v, vi, step):  # type: ignore[no-untyped-def]
     """V = B^T D B for the tiles of one channel; `tile` is scratch for one group of eight 6 x 6 tiles."""
     for t in range(0, tiles, LANES):
         for i in range(6):
             at = (i & 3) * 6 * pitch + t + (tiles_wide if i > 3 else 0)
-            _store_6(tile, i * 48, 8, _bt(*_load_6(planes, at, pitch)))
+            store_6(tile, i * 48, 8, times_bt(*load_6(planes, at, pitch)))
         for j in range(6):
-            _store_6(v, vi + t + j * step, 6 * step, _bt(*_load_6(tile, j * 8, 48)))
+            store_6(v, vi + t + j * step, 6 * step, times_bt(*load_6(tile, j * 8, 48)))
 
 
 @helper
@@ -242,9 +166,9 @@ def _output_tiles(m, mi, step, tiles, tile, planes, pitch):  # type: ignore[no-u
     """Y = A^T M A for the tiles of one channel, to 4 x 4 planes."""
     for t in range(0, tiles, LANES):
         for j in range(6):
-            _store_4(tile, j * 8, 48, _at(*_load_6(m, mi + t + j * step, 6 * step)))
+            store_4(tile, j * 8, 48, times_at(*load_6(m, mi + t + j * step, 6 * step)))
         for i in range(4):
-            _store_4(planes, i * 4 * pitch + t, pitch, _at(*_load_6(tile, i * 48, 8)))
+            store_4(planes, i * 4 * pitch + t, pitch, times_at(*load_6(tile, i * 48, 8)))
 
 
 @helper
@@ -255,10 +179,10 @@ def _output_gradient_tiles(planes, pitch, tiles, tile, m, mi, step):  # type: ig
             at = i * 4 * pitch + t
             y0, y1 = load(planes, at), load(planes, at + pitch)
             y2, y3 = load(planes, at + 2 * pitch), load(planes, at + 3 * pitch)
-            _store_6(tile, i * 48, 8, _a(y0, y1, y2, y3))
+            store_6(tile, i * 48, 8, times_a(y0, y1, y2, y3))
         for j in range(6):
             y0, y1, y2, y3 = load(tile, j * 8), load(tile, j * 8 + 48), load(tile, j * 8 + 96), load(tile, j * 8 + 144)
-            _store_6(m, mi + t + j * step, 6 * step, _a(y0, y1, y2, y3))
+            store_6(m, mi + t + j * step, 6 * step, times_a(y0, y1, y2, y3))
 
 
 @helper
@@ -268,10 +192,10 @@ def _input_gradient_tiles(v, vi, step, tiles, tiles_wide, tile, planes, pitch): 
         store(planes, t, splat(float32(0)))
     for t in range(0, tiles, LANES):
         for j in range(6):
-            _store_6(tile, j * 8, 48, _b(*_load_6(v, vi + t + j * step, 6 * step)))
+            store_6(tile, j * 8, 48, times_b(*load_6(v, vi + t + j * step, 6 * step)))
         for i in range(6):
             at = (i & 3) * 6 * pitch + t + (tiles_wide if i > 3 else 0)
-            new, old = _b(*_load_6(tile, i * 48, 8)), _load_6(planes, at, pitch)
+            new, old = times_b(*load_6(tile, i * 48, 8)), load_6(planes, at, pitch)
             store(planes, at, add(old[0], new[0]))
             store(planes, at + pitch, add(old[1], new[1]))
             store(planes, at + 2 * pitch, add(old[2], new[2]))
@@ -290,7 +214,7 @@ def _write_rows(planes, pitch, tiles_wide, bias, row, out, target, height, width
             y0, y1 = load(planes, at + t), load(planes, at + t + pitch)
             y2, y3 = load(planes, at + t + 2 * pitch), load(planes, at + t + 3 * pitch)
             y0, y1, y2, y3 = _collect(add(y0, vb), add(y1, vb), add(y2, vb), add(y3, vb))
-            _store_4(row, 4 * t, 8, (y0, y1, y2, y3))
+            store_4(row, 4 * t, 8, (y0, y1, y2, y3))
         copy_row(row, 0, out, target + h * width, width)
         check = _check(row, width, check)
     return total(check)
@@ -306,11 +230,11 @@ def _write_overlapping_rows(planes, pitch, tiles_wide, top, row, out, target, he
     for h in range(height):
         at = ((h + top[0]) & 3) * 6 * pitch + ((h + top[0]) >> 2) * tiles_wide
         for t in range(0, tiles_wide, LANES):
-            v0, v1, v2, v3, _, _ = _load_6(planes, at + t, pitch)
-            _store_4(row, 4 * t, 8, _collect(v0, v1, v2, v3))
+            v0, v1, v2, v3, _, _ = load_6(planes, at + t, pitch)
+            store_4(row, 4 * t, 8, _collect(v0, v1, v2, v3))
         store(row, 4 * tiles_wide, zero)
         for t in range(0, tiles_wide, LANES):
-            _, _, _, _, v4, v5 = _load_6(planes, at + t, pitch)
+            _, _, _, _, v4, v5 = load_6(planes, at + t, pitch)
             y0, y1, y2, y3 = _collect(v4, v5, zero, zero)
             i = 4 * t + 4
             store(row, i, add(load(row, i), y0))
@@ -340,22 +264,6 @@ _f1, _f3, _f4, _i1 = given(float32, 1), given(float32, 3), given(float32, 4), gi
 _out1, _out4 = filled(float32, 1), filled(float32, 4)
 
 
-@helper
-def _products(x, xi, line, count, offsets, depth, w, wi, rows, start, y, yi):  # type: ignore[no-untyped-def]
-    """(rows x depth) times (depth x count) by register tiles, for a `count` that is a multiple of 8."""
-    t = 0
-    while t < count:
-        for o in range(0, rows, 4):
-            at = yi + o * line + t
-            if count - t >= 24:
-                _products_24(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
-            elif count - t >= 16:
-                _products_16(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
-            else:
-                _products_8(x, xi + t, offsets, 0, depth, w, wi + o * depth, start, 0, y, at, line)
-        t += 24 if count - t >= 24 else 16 if count - t >= 16 else 8
-
-
 @kernel(void(_f4, _f1, _f1, _i1, int64, int64, _i1, _i1, _f1, _out4, _out1, _out1, _out1, int64, int64))
 def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scratch, v_m, check, n0, n1):  # type: ignore[no-untyped-def]
     """Images n0 <= n < n1, `block` at once; `layout` says where in `scratch` each piece begins."""
@@ -381,7 +289,7 @@ def _forward(x, u, bias, padding, pitch, block, layout, offsets, start, out, scr
                 _input_tiles(planes, pitch, tiles, tiles_wide, tile, v, c * line + b * tiles, v_step)
         for k in range(COMPONENTS):
             weights = k * out_channels * channels
-            _products(v, k * v_step, line, images * tiles, op, channels, up, weights, out_channels, sp, m, k * m_step)
+            products(v, k * v_step, line, images * tiles, op, channels, up, weights, out_channels, sp, m, k * m_step)
         for b in range(images):
             for o in range(out_channels):
                 _output_tiles(m, o * line + b * tiles, m_step, tiles, tile, out_planes, pitch)
@@ -434,14 +342,14 @@ def _backward(  # type: ignore[no-untyped-def]
             for k in range(COMPONENTS):
                 for o in range(0, out_channels, 4):
                     for c in range(0, channels, 2):
-                        _dot_4x2(
+                        dot_4x2(
                             m, k * m_step + o * line, line, v, k * v_step, x_op, c, images * tiles,
                             dup, (k * out_channels + o) * channels + 4 * c,
                         )  # fmt: skip
         if dx.shape[0] > 0:
             for k in range(COMPONENTS):
                 weights = k * out_channels * channels
-                _products(
+                products(
                     m, k * m_step, line, images * tiles, g_op, out_channels, up, weights, channels, sp, v, k * v_step
                 )
             for b in range(images):
@@ -454,21 +362,6 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 # What the dispatcher calls --------------------------------------------------------------------------------------
-
-
-def _weight_points() -> Array:
-    """G (6 x 3): the weights' polynomial at each point over the product of its distances to the other points."""
-    points = (0.0, 0.75, -0.75, 1.5, -1.5)
-    g = np.zeros((6, 3))
-    for j, point in enumerate(points):
-        scale = np.prod([point - other for other in points if other != point])
-        g[j] = np.array([1.0, point, point * point]) / scale
-    g[5, 2] = 1.0
-    return g
-
-
-# (G w G^T) for a flattened 3 x 3 weight: 36 x 9.
-_TO_COMPONENTS = np.kron(_weight_points(), _weight_points()).astype(np.float32)
 
 
 def tiles_of(out: Ints) -> int:
@@ -504,13 +397,11 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     fitting = CACHE // (COMPONENTS * max(channels, out_channels) * tiles)
     block = max(1, min(n // len(cuts), max(fitting, -(-COLUMNS // tiles)), BACKWARD_COLUMNS // tiles))
     pitch, layout, size, offsets, _ = _plan(channels, out_channels, out, block)
-    # (O, C, 3, 3) -> (9, O/4, C, 4) -> (36, O/4, C, 4)
-    by_tap = w.reshape(out_channels // 4, 4, channels, 9).transpose(3, 0, 2, 1).reshape(9, -1)
-    u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
+    u = components(w)
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
     scratch, check = zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = np.empty((len(cuts), size), np.float32)
+    v_m = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     jobs = [
         (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], v_m[i], check[i], *cut)
@@ -531,22 +422,16 @@ def conv_backward(
     fitting = BACKWARD_CACHE // (COMPONENTS * (channels + out_channels) * tiles)
     block = max(1, min(n // len(cuts), fitting, BACKWARD_COLUMNS // tiles))
     pitch, layout, size, x_offsets, g_offsets = _plan(channels, out_channels, out, block)
-    # (O, C, 3, 3) -> (9, C/4, O, 4) -> (36, C/4, O, 4)
-    by_tap = w.reshape(out_channels, channels // 4, 4, 9).transpose(3, 1, 0, 2).reshape(9, -1)
-    u = matmul(_TO_COMPONENTS, by_tap).reshape(-1)
+    u = mirrored_components(w)
     dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
     du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
     db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = np.empty((len(cuts), size), np.float32)
+    v_m = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     inputs = (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start)
     jobs = [(*inputs, dx, du[i], db[i], scratch[i], v_m[i], check[i], *cut) for i, cut in enumerate(cuts)]
     threads.run(_backward, jobs)
-    dw = None
-    if need_w:
-        # (36, O/4, C, 4) -> (9, O/4, C, 4) -> (O, C, 3, 3)
-        dw = matmul(_TO_COMPONENTS.T, added(du).reshape(COMPONENTS, -1))
-        dw = dw.reshape(9, out_channels // 4, channels, 4).transpose(1, 3, 2, 0).reshape(w.shape)
+    dw = from_components(added(du), w.shape) if need_w else None
     if check.any() or (dw is not None and not math.isfinite(np.vdot(dw, dw))):
         return None
     return dx if need_x else None, dw, added(db)
