@@ -13,7 +13,6 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 
@@ -263,7 +262,7 @@ def test_json_holds_everything(net: Net) -> None:
 )
 def test_layers_are_described_in_few_words(layer: nn.Module, shape: tuple[int, ...], words: str) -> None:
     dot = graph.capture(nn.Sequential(layer), tg.zeros(*shape)).to_dot()
-    assert words.replace(">", "&gt;") in dot
+    assert words.replace("->", "→") in dot
 
 
 def test_folding_layers_and_composites(net: Net) -> None:
@@ -308,31 +307,6 @@ def test_svg_is_well_formed_and_says_what_matters(
     assert ("stem.weight" in words) == (parameters == "nodes")
     assert ("40 params" in words) == (parameters == "fold")
     assert THEMES[theme].page in svg or theme == "light"
-
-
-def width_of(text: str, size: float, bold: bool) -> float:
-    """The width of text in Helvetica, by the metrics that come with matplotlib."""
-    metrics = Path(matplotlib.get_data_path()) / "fonts" / "afm" / ("phvb8a.afm" if bold else "phvr8a.afm")
-    widths = {chr(int(c)): int(w) for c, w in re.findall(r"^C (\d+) ; WX (\d+)", metrics.read_text("latin-1"), re.M)}
-    return sum(widths[c] for c in text) * size / 1000
-
-
-def test_text_stays_inside_its_box(net: Net) -> None:
-    boxes = 0
-    svg = "{http://www.w3.org/2000/svg}"
-    for group in ET.fromstring(graph.capture(net, tg.zeros(2, 1, 8, 8)).to_svg()).iter(f"{svg}g"):
-        paths = group.findall(f".//{svg}path")
-        if group.get("class") != "node" or not paths:
-            continue
-        xs = [float(x) for x in re.findall(r"(-?[\d.]+),-?[\d.]+", paths[0].get("d") or "")]
-        for text in group.iter(f"{svg}text"):
-            left = float(text.get("x") or 0)
-            right = left + width_of(
-                text.text or "", float(text.get("font-size") or 0), text.get("font-weight") == "bold"
-            )
-            assert min(xs) <= left <= right <= max(xs)
-        boxes += 1
-    assert boxes > 10
 
 
 EVIL = [

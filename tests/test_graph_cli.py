@@ -32,7 +32,7 @@ def test_draw_with_an_overlay_and_with_gradients(command: Command, tmp_path: Pat
     assert command("draw", "lenet", "-o", "b.dot", "--backward", "--parameters", "nodes", "--fold", "none")[0] == 0
     assert (tmp_path / "b.dot").read_text().count("dir=back") > 15
     assert command("draw", "vgg", "-o", "c.dot", "--fold", "1")[0] == 0
-    assert "Sequential 5 ops" in (tmp_path / "c.dot").read_text()
+    assert "Sequential, 5 ops" in (tmp_path / "c.dot").read_text()
     assert command("draw", "seed", "--input-shape", "1,28,28", "-o", "d.svg", "--overlay", "dead")[0] == 0
     assert "no op here has a value" in (tmp_path / "d.svg").read_text()
 

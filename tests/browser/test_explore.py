@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictured import ResNet, Siamese, UNet, lenet
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -20,71 +20,6 @@ import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import data, graph, nn
 
 Look = Callable[..., Any]
-
-
-class Block(nn.Module):
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.norm = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
-        self.shortcut = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        return F.relu(self.conv2(F.relu(self.norm(self.conv1(x)))) + self.shortcut(x))
-
-
-class ResNet(nn.Module):
-    def __init__(self, blocks: int = 12) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 4, 3, padding=1)
-        widths = [4] * (1 + blocks // 2) + [8] * (blocks - blocks // 2)
-        self.blocks = nn.Sequential(*[Block(i, o) for i, o in itertools.pairwise(widths)])
-        self.head = nn.Linear(8, 10)
-
-    def forward(self, image: tg.Tensor) -> tg.Tensor:
-        return self.head(self.blocks(self.stem(image)).mean((2, 3)))
-
-
-class Step(nn.Module):
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, out, 3, padding=1)
-        self.act = nn.GELU()
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        return self.act(self.conv(x))
-
-
-class UNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.down1, self.down2, self.middle = Step(1, 4), Step(4, 8), Step(8, 16)
-        self.up2, self.join2 = nn.ConvTranspose2d(16, 8, 2, stride=2), Step(16, 8)
-        self.up1, self.join1 = nn.ConvTranspose2d(8, 4, 2, stride=2), Step(8, 4)
-
-    def forward(self, image: tg.Tensor) -> tg.Tensor:
-        a = self.down1(image)
-        b = self.down2(F.max_pool2d(a, 2))
-        c = self.up2(self.middle(F.max_pool2d(b, 2)))
-        d = self.up1(self.join2(tg.cat([c, b], 1)))
-        return self.join1(tg.cat([d, a], 1))
-
-
-class Siamese(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8))
-
-    def forward(self, left: tg.Tensor, right: tg.Tensor) -> tg.Tensor:
-        return self.encoder(left) - self.encoder(right)
-
-
-def lenet() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 10),
-    )  # fmt: skip
 
 
 def readme() -> nn.Module:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinygrad_cnn.recording import GRADIENT
+
 if TYPE_CHECKING:
     from tinygrad_cnn.graph.build import Origin
     from tinygrad_cnn.graph.cost import Cost, Totals
@@ -68,6 +70,11 @@ class GraphNode:
     def nbytes(self) -> int:
         """The bytes of the elements."""
         return self.size * self.itemsize
+
+    @property
+    def order(self) -> int:
+        """0 for an op of a forward pass, 1 for one that makes a gradient, 2 for a gradient of a gradient, and so on."""
+        return self.composite.count(GRADIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +301,9 @@ class Graph:
 
     def to_dot(self, **style: Any) -> str:
         """The picture in the DOT language; the options are those of `save`."""
-        from tinygrad_cnn.graph.dot import to_dot
+        from tinygrad_cnn.graph.dot import drawing_of
 
-        return to_dot(self, **style)
+        return drawing_of(self, **style).source()
 
     def to_svg(self, **style: Any) -> str:
         """The picture as SVG text; the options are those of `save`."""

@@ -209,11 +209,11 @@ def _non_finite(run: Run) -> dict[int, Value]:
         else:
             found[node.id] = "finite"
     slopes = {number: _kind(array) for number, array in (run.gradients or {}).items()}
+    sent = {edge: _kind(np.asarray(gradient.norm)) for edge, gradient in (run.graph.gradients or {}).items()}
     for node in run.graph.ops:
-        made = any(slopes.get(e.source) for e in run.graph.into(node)) and not slopes.get(node.id)
-        if found[node.id] == "finite" and (made or slopes.get(node.id)):
-            kind = slopes.get(node.id) or next(k for e in run.graph.into(node) if (k := slopes.get(e.source)))
-            found[node.id] = f"{kind} gradient first" if made else f"{kind} gradient"
+        came, went = slopes.get(node.id), [sent.get((e.source, e.target, e.argument)) for e in run.graph.into(node)]
+        if found[node.id] == "finite" and (kind := came or next(filter(None, went), None)):
+            found[node.id] = f"{kind} gradient" if came else f"{kind} gradient first"
     return found
 
 

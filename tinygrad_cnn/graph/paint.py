@@ -52,6 +52,10 @@ class Paint:
         text = self.overlay.words(value)
         return f"{_VERDICTS[value][1]} {text}" if isinstance(value, str) else text
 
+    def is_alarm(self, value: Any) -> bool:
+        """Whether a value is a verdict at which the eye should stop: where a NaN began, a gradient that is wrong."""
+        return isinstance(value, str) and _VERDICTS[value][1] in "!X"
+
     def colour(self, value: Any) -> str:
         """The colour of a value; `stops` must have been asked for the range first."""
         if isinstance(value, str):

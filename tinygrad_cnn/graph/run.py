@@ -159,8 +159,12 @@ class _Gradients(Observer):
 
 
 def norm(array: Any) -> float:
-    """The Euclidean norm of all elements."""
-    return float(np.sqrt(np.square(np.asarray(array, np.float64)).sum()))
+    """The Euclidean norm of all elements; NaN or inf only where they hold one, or where it is too large for a float."""
+    values = np.abs(np.asarray(array, np.float64))
+    largest = float(values.max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(np.square(values / largest).sum()))
 
 
 def _all_operands(target: GraphNode, node: Any) -> list[tuple[str, tuple[int, ...], bool]]:
