@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import tracemalloc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from pictured import ResNet
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
@@ -81,6 +85,55 @@ def test_the_peak_of_a_step() -> None:
     assert g.totals().peak_bytes == 4 * (n + n + n + n + 1)
     long = graph.capture(lambda x: (x + 1 + 1 + 1 + 1 + 1 + 1 + 1).sum(), tg.zeros(n))
     assert long.totals().peak_bytes == 4 * (3 * n + 1)  # nothing saved: the input, and what goes in and out of one op
+
+
+def measured(step: Callable[[], tg.Tensor], leaves: Sequence[tg.Tensor]) -> tuple[int, int]:
+    """The bytes that a forward pass leaves behind, and the most that the whole step holds, both as Python counts."""
+    for _ in range(2):  # once before it counts, so that caches and plans are there
+        for leaf in leaves:
+            leaf.grad = None
+        gc.collect()
+        tracemalloc.start()
+        try:
+            loss = step()
+            held = tracemalloc.get_traced_memory()[0]
+            loss.backward()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    return held, peak
+
+
+MEASURED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.Tanh()), (512, 256)),
+    "lenet": (lambda: build("lenet"), (256, 1, 28, 28)),
+    "residual": (lambda: ResNet(12), (16, 1, 28, 28)),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_bytes_saved_and_the_peak_as_measured(name: str) -> None:
+    model, shape = MEASURED[name][0](), MEASURED[name][1]
+    x = tg.randn(*shape)
+    g = graph.capture(lambda x: model(x).sum(), x, model=model)
+    totals = g.totals()
+    held, peak = measured(lambda: model(x).sum(), list(model.parameters()))
+    fixed = totals.parameter_bytes + totals.input_bytes + sum(node.nbytes for node in g.of_kind("buffer"))
+    assert held == pytest.approx(totals.saved_bytes, rel=0.02)
+    assert peak == pytest.approx(totals.peak_bytes - fixed, rel=0.02)
+
+
+def test_what_each_op_saves_as_measured() -> None:
+    x = tg.rand(1000, 1000, requires_grad=True)
+    functions: list[Callable[[tg.Tensor], tg.Tensor]] = [
+        lambda x: x.exp(), lambda x: x.sin(), lambda x: x + 1, lambda x: F.relu(x), lambda x: x.reshape(-1),
+        lambda x: x.softmax(1), lambda x: x * x.detach(), lambda x: x.sum(1), lambda x: F.max_pool1d(x, 2),
+    ]  # fmt: skip
+    for function in functions:
+        g = graph.capture(lambda x, f=function: f(x * 2), x)
+        held, _ = measured(lambda f=function: f(x * 2).sum(), [x])
+        assert held == pytest.approx(g.totals().saved_bytes, abs=20_000), g.ops[-1].name
+        assert g.costs()[g.ops[0].id].saved_bytes == 0  # x * 2 itself keeps nothing: it is all the function's
 
 
 @pytest.mark.parametrize(
