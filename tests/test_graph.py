@@ -312,6 +312,7 @@ def test_svg_is_well_formed_and_says_what_matters(
 EVIL = [
     'a"quote',
     "<b>bold</b>",
+    "<b>bold</b> & <i>",
     "&amp;",
     "new\nline",
     "back\\N\\G\\l",

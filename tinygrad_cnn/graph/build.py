@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd import Node, Variable, enable_grad
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, Kind, ModuleInfo
+from tinygrad_cnn.graph.labels import arguments_in
 from tinygrad_cnn.graph.record import Call, Recorder, calls_of_nodes, leading_up_to
 from tinygrad_cnn.graph.style import family_of
 from tinygrad_cnn.locks import owner_of
@@ -180,7 +181,7 @@ class _Builder:
         self.memory: dict[int, int] = {}  # numbers of the memory blocks that backward needs; 0 for the leaves' own
         if model is not None:
             self.modules = {
-                path: ModuleInfo(type(module).__name__, module.extra_repr(), _is_layer(module))
+                path: ModuleInfo(type(module).__name__, _told(module), _is_layer(module))
                 for path, module in model.named_modules()
             }
             self._know("buffer", model.named_buffers())
@@ -320,6 +321,17 @@ def _operand(call: Call, i: int) -> tuple[str, tuple[int, ...], bool]:
     name, source = call.sources[i]
     shape = source.shape if isinstance(source, Call) else np.shape(getattr(source, "array", source))
     return name, tuple(shape), call.node is not None and call.node.plan.wants[i]
+
+
+def _told(module: Module) -> str:
+    """A module's arguments as its repr shows them, without those that are at their defaults."""
+    known = inspect.signature(type(module).__init__).parameters
+
+    def is_default(argument: str) -> bool:
+        name, _, value = argument.partition("=")
+        return name in known and repr(known[name].default) == value
+
+    return ", ".join(argument for argument in arguments_in(module.extra_repr()) if not is_default(argument))
 
 
 def _is_layer(module: Module) -> bool:

@@ -96,5 +96,6 @@ def samples(found: list[tuple[str, str]], columns: int) -> str:
 
 
 def tip(*lines: str) -> str:
-    """A tooltip; what DOT would take for a command in it is only text."""
-    return str(graphviz.escape("\n".join(printable(line) for line in lines)))
+    """A tooltip; what DOT would take for a command in it is only text, and so is what looks like HTML."""
+    text: str = graphviz.escape("\n".join(printable(line) for line in lines))  # a str that says it is no HTML
+    return text

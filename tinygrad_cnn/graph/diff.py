@@ -41,9 +41,9 @@ class GraphDiff:
 
     def __str__(self) -> str:
         if not self:
-            return f"{self.a.title} and {self.b.title} are alike: {len(self.b.ops)} ops"
+            return f"{_name(self.a)} and {_name(self.b)} are alike: {len(self.b.ops)} ops"
         lines = [
-            f"{self.a.title} -> {self.b.title}: {len(self.added)} added, {len(self.removed)} removed, "
+            f"{_name(self.a)} -> {_name(self.b)}: {len(self.added)} added, {len(self.removed)} removed, "
             f"{len(self.changed)} changed"
         ]
         lines += [f"- {_words(node)}" for node in self.removed]
@@ -159,6 +159,10 @@ def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
 
 def _moved(edge: Edge, source: int, target: int) -> Edge:
     return replace(edge, source=source, target=target)
+
+
+def _name(graph: Graph) -> str:
+    return printable(graph.title)
 
 
 def _title(node: GraphNode) -> str:

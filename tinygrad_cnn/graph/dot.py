@@ -20,7 +20,7 @@ from tinygrad_cnn.graph.cells import SMALL, cell, gap, label, row, table, text_w
 from tinygrad_cnn.graph.fold import fold_as_said, fold_until_few
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.header import header, is_view
-from tinygrad_cnn.graph.labels import amount, count, describe, first_argument, printable, shape_text
+from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, printable, shape_text
 from tinygrad_cnn.graph.overlay import overlay_of
 from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
@@ -312,7 +312,7 @@ class Drawing:
         info = self.graph.modules.get(node.path)
         if info is None:
             return f"{node.name} {words or inside}".strip()
-        told = words or first_argument(info.extra)
+        told = words or arguments_in(info.extra)[0]
         return f"{info.kind} {told}" if told else ", ".join(filter(None, [info.kind, inside]))
 
     def _tooltip(self, node: GraphNode) -> str:

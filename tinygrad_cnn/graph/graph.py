@@ -91,7 +91,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ModuleInfo:
-    """The class of a module, its arguments as its repr shows them, and whether it is a layer of `nn`."""
+    """The class of a module, its arguments that are not at their defaults, and whether it is a layer of `nn`."""
 
     kind: str
     extra: str
@@ -322,7 +322,8 @@ class Graph:
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
         ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
         legend: whether to explain the colours.
-        engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs).
+        engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
+        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer.
         Errors: ValueError for another ending or option, OSError when the file cannot be written.
         """
         from tinygrad_cnn.graph.render import save
@@ -338,7 +339,7 @@ class Graph:
         return to_text(self)
 
     def __repr__(self) -> str:
-        return f"<Graph {self.title}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
+        return f"<Graph {' '.join(self.title.split())}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
 
 
 def _listed(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["amount", "count", "describe", "first_argument", "printable", "shape_text"]
+__all__ = ["amount", "arguments_in", "count", "describe", "printable", "shape_text"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -40,9 +40,9 @@ def amount(n: float, unit: str = "") -> str:
     return f"{n:.3g} {unit}".rstrip()
 
 
-def first_argument(extra: str) -> str:
-    """The first of the arguments that a module's repr shows: `(8, 8)` of `(8, 8), eps=1e-05`."""
-    return re.split(r", (?![^(]*\))", extra)[0]
+def arguments_in(extra: str) -> list[str]:
+    """The arguments that a module's repr shows, one by one: `(8, 8)` and `eps=1e-05` of `(8, 8), eps=1e-05`."""
+    return re.split(r", (?![^(]*\))", extra)
 
 
 def describe(graph: Graph, node: GraphNode) -> str:
