@@ -383,9 +383,34 @@ def test_bad_options_and_files_are_told(tmp_path: Path) -> None:
         g.save(tmp_path / "net.bmp")
     with pytest.raises(ValueError, match="engine is 'neato', expected one of graphviz-pure, dot"):
         g.save(tmp_path / "net.svg", engine="neato")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="at is 99, expected the number of a node, 0 to 4"):
+        g.save(tmp_path / "net.svg", at=99)
+    with pytest.raises(TypeError, match="there is no option thme, expected one of theme, direction"):
+        g.save(tmp_path / "net.svg", thme="dark")
+    with pytest.raises(ValueError, match="dpi is 0, expected dots in an inch"):
+        g.save(tmp_path / "net.png", dpi=0)
+    with pytest.raises(ValueError, match="graphviz-pure writes no PDF"):
+        g.save(tmp_path / "net.pdf", engine="graphviz-pure")
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*nowhere/net\.svg'"):
         g.save(tmp_path / "nowhere" / "net.svg")
-    assert os.listdir(tmp_path) == []
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"Is a directory: '.*folder\.svg'$"):
+        g.save(tmp_path / "folder.svg")
+    assert os.listdir(tmp_path) == ["folder.svg"]
+
+
+def test_a_capture_that_cannot_be_called_is_told() -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"capture: Linear takes \(input.*\).*, 0 inputs given: missing .* 'input'"):
+        graph.capture(layer)
+    with pytest.raises(TypeError, match=r"capture: Linear takes \(input.*\).*, 2 inputs given: too many"):
+        graph.capture(layer, tg.zeros(1, 2), tg.zeros(1, 2))
+    for odd in ((1, 2), "image", None):
+        with pytest.raises(TypeError, match=f"the input input is {type(odd).__name__}, expected a Tensor or an array"):
+            graph.capture(layer, odd)
+    assert graph.capture(lambda: tg.ones(2) * 2).ops[0].name == "mul"
+    with pytest.raises(TypeError, match=r"graph\.diff: b is int, expected a Graph"):
+        graph.diff(graph.capture(layer, tg.zeros(1, 2)), 3)  # type: ignore[arg-type]
 
 
 def test_programs_that_are_missing_or_fail_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

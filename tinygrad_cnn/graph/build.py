@@ -126,6 +126,7 @@ def run_once(origin: Origin, on_error: str = "raise") -> Captured:
     """
     model = origin.model
     tracked = model is None or not any(p.requires_grad for p in model.parameters())
+    _check_inputs(origin)
     names = _names(origin.function, len(origin.inputs))
     arguments = {name: _leaf(value, tracked) for name, value in zip(names, origin.inputs, strict=True)}
     recorder = Recorder()
@@ -134,6 +135,9 @@ def run_once(origin: Origin, on_error: str = "raise") -> Captured:
         try:
             outputs = origin.function(*arguments.values(), **origin.kwargs)
         except Exception as error:
+            odd = _odd_input(arguments) if isinstance(error, AttributeError) else ""
+            if odd:
+                raise TypeError(f"graph.capture: {odd}, expected a Tensor or an array") from error
             if on_error == "raise":
                 raise
             failure = error
@@ -407,6 +411,26 @@ def _leaf(value: Any, tracked: bool) -> Any:
     leaf = Tensor(value.array if isinstance(value, Variable) else value)
     required = tracked or (isinstance(value, Variable) and value.tracked)
     return leaf.requires_grad_(required and _is_float(value))
+
+
+def _check_inputs(origin: Origin) -> None:
+    """Raise TypeError unless the function can be called with these arguments."""
+    function = origin.function
+    try:
+        signature = inspect.signature(function.forward if isinstance(function, Module) else function)
+    except (TypeError, ValueError):  # a built-in function has none
+        return
+    try:
+        signature.bind(*origin.inputs, **origin.kwargs)
+    except TypeError as error:
+        given = f"{len(origin.inputs)} input{'s' * (len(origin.inputs) != 1)}"
+        raise TypeError(f"graph.capture: {_title(origin)} takes {signature}, {given} given: {error}") from None
+
+
+def _odd_input(arguments: Mapping[str, Any]) -> str:
+    """Of the inputs that are neither Tensors nor arrays the first, in words."""
+    odd = [(name, x) for name, x in arguments.items() if not isinstance(x, (Variable, np.ndarray))]
+    return f"the input {odd[0][0]} is {type(odd[0][1]).__name__}" if odd else ""
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:

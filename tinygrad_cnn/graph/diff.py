@@ -108,6 +108,9 @@ def diff(a: Graph, b: Graph) -> GraphDiff:
       MACs: 6 -> 12
       FLOPs forward: 14 -> 28
     """
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, Graph):
+            raise TypeError(f"graph.diff: {name} is {type(value).__name__}, expected a Graph")
     pairs = _pairs(a, b)
     old, new = {x.id for x, _ in pairs}, {y.id for _, y in pairs}
     changes = [Change(x, y, facts) for x, y in pairs if (facts := tuple(_facts(a, b, x, y)))]

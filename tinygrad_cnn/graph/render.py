@@ -60,6 +60,10 @@ def render(dot: str, form: str, engine: str | None = None, dpi: int = 144) -> by
     """Lay out DOT source and draw it as "svg", "png" or "pdf"."""
     if engine is not None and engine not in _ENGINES:
         raise ValueError(f"graph: engine is {engine!r}, expected one of {', '.join(_ENGINES)}")
+    if form == "pdf" and engine != "dot":
+        raise ValueError("graph: graphviz-pure writes no PDF, the engine dot does, where Graphviz is installed")
+    if not isinstance(dpi, int) or dpi < 1:
+        raise ValueError(f"graph: dpi is {dpi!r}, expected dots in an inch, from 1")
     command = [_program(engine), "-Kdot", f"-T{form}"]
     if form == "png":
         command.append(f"-Gdpi={dpi}")
