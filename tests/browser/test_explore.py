@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictured import ResNet, Siamese, UNet, lenet
+from pictured import ResNet, Siamese, UNet, lenet, second_derivative
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -332,9 +333,7 @@ def test_pictures_have_no_faults(look: Look, screenshots: Path, name: str) -> No
     images, labels = digits(2)
     small = tg.rand(2, 1, 16, 16)
     if name == "second":
-        x = tg.tensor(1.5, requires_grad=True)
-        (slope,) = tg.autograd.grad((x.sin() * x).exp(), x, create_graph=True)
-        driver = look(graph.of(slope))
+        driver = look(second_derivative())
     else:
         g, options = {
             "readme": (graph.capture(readme(), tg.rand(32, 1, 8, 8)), {"target": tg.randint(0, 10, (32,))}),
@@ -378,6 +377,60 @@ def test_nan_and_failures_are_marked_with_a_sign(look: Look, screenshots: Path) 
     assert "(2, 3)" in driver.find_element(By.CSS_SELECTOR, "#details .alert").text
     driver.save_screenshot(str(screenshots / "failed.png"))
     assert_quiet(driver)
+
+
+def test_a_gradient_that_is_not_finite_is_painted_where_it_began(look: Look) -> None:
+    x = tg.tensor([0.0, 4.0])
+    driver = look(graph.capture(lambda x: (tg.sqrt(x * 1) * 0).sum(), x))
+    driver.find_element(By.XPATH, "//select[@id='overlay']/option[text()='NaN and inf']").click()
+    assert "NaN gradient first" in box(driver, "sqrt").text
+    assert "finite" in box(driver, "sum").text
+    bar = driver.find_element(By.ID, "colour-bar").text
+    assert "NaN gradient first" in bar
+    assert "NaN gradient\n" in bar
+    assert_quiet(driver)
+
+
+def test_the_ops_of_a_gradient_say_so(look: Look) -> None:
+    driver = look(second_derivative())
+    driver.find_element(By.ID, "unfold-all").click()
+    words = seen(driver, ".box.of-gradient .words")
+    assert {"gradient of sin", "2nd gradient of mul"} <= set(words)
+    assert "op of a gradient" in driver.find_element(By.ID, "legend").text
+    assert len(driver.find_elements(By.CSS_SELECTOR, ".box.op:not(.of-gradient)")) == 3  # sin, mul, exp
+    assert_quiet(driver)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(look: Look, screenshots: Path, theme: str) -> None:
+    images, labels = digits(2)
+    driver = look(graph.capture(lenet(), images), theme, target=labels)
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        driver.refresh()
+        assert driver.execute_script("return document.scrollingElement.scrollWidth") == 390
+        assert not driver.find_element(By.ID, "legend").get_property("open")
+        for name in ("search", "overlay", "fold-all", "fit", "theme", "help", "slider", "play", "details", "picture"):
+            rect = driver.find_element(By.ID, name).rect
+            assert rect["x"] >= 0
+            assert rect["x"] + rect["width"] <= 390
+            assert rect["y"] + rect["height"] <= 844
+        ends = [driver.find_element(By.ID, f"phase-{name}").rect for name in ("overview", "forward", "backward")]
+        assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(ends))
+        box(driver, "0").find_element(By.CSS_SELECTOR, ".shape").click()
+        assert details(driver).startswith("0\nConv2d")
+        driver.save_screenshot(str(screenshots / f"phone-{theme}.png"))
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_picture_stands_beside_the_legend(look: Look) -> None:
+    images, labels = digits(2)
+    driver = look(graph.capture(ResNet(2), images), target=labels)
+    legend = driver.find_element(By.ID, "legend").rect
+    left = min(e.rect["x"] for e in driver.find_elements(By.CSS_SELECTOR, ".container"))
+    assert left > legend["x"] + legend["width"]
 
 
 def test_without_backward_the_page_says_so(look: Look) -> None:

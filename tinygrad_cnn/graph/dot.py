@@ -20,7 +20,7 @@ from tinygrad_cnn.graph.cells import SMALL, cell, gap, label, row, table, text_w
 from tinygrad_cnn.graph.fold import fold_as_said, fold_until_few
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.header import header, is_view
-from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, printable, shape_text
+from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, made_by, printable, shape_text
 from tinygrad_cnn.graph.overlay import overlay_of
 from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
@@ -241,7 +241,7 @@ class Drawing:
             return
         lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), SMALL, False)]
         if node.order:
-            lines.append((_of_order(node), SMALL, False))
+            lines.append((made_by(node), SMALL, False))
         if self.fold and (parameters := self.graph.parameters_of([node])):
             frozen = "" if any(p.trainable for p in parameters) else ", frozen"
             shared = ", shared" if node.id in self.layers and self.calls[node.path] > 1 else ""
@@ -365,12 +365,6 @@ def _parents(path: str) -> Iterable[str]:
 def _is_shared_inside(path: str, ops: list[GraphNode], calls: Mapping[str, int]) -> bool:
     """Whether only some of a module's layers were called more than once: a ReLU inside it, not the module itself."""
     return any(calls[node.path] == 1 for node in ops)
-
-
-def _of_order(node: GraphNode) -> str:
-    """`gradient of mul`, `2nd gradient of mul`."""
-    ordinal = {1: "", 2: "2nd ", 3: "3rd "}.get(node.order, f"{node.order}th ")
-    return f"{ordinal}gradient of {node.composite.rpartition(' ')[2]}"
 
 
 def _few(numbers: list[float]) -> str:

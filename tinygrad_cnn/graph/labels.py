@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["amount", "arguments_in", "count", "describe", "printable", "shape_text"]
+__all__ = ["amount", "arguments_in", "count", "describe", "made_by", "printable", "shape_text"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -79,6 +79,14 @@ def describe(graph: Graph, node: GraphNode) -> str:
         if not node.composite:  # a composite's own constants (a dropout mask) are no news
             words += [f"{name} {text}" for name, text in node.constants.items()]
     return " ".join(words)
+
+
+def made_by(node: GraphNode) -> str:
+    """What made an op: the name of a function of ops, or `gradient of mul`, `2nd gradient of mul`."""
+    if not node.order:
+        return node.composite
+    ordinal = {1: "", 2: "2nd ", 3: "3rd "}.get(node.order, f"{node.order}th ")
+    return f"{ordinal}gradient of {node.composite.rpartition(' ')[2]}"
 
 
 def _telling(node: GraphNode, name: str) -> bool:

@@ -14,7 +14,7 @@ from tinygrad_cnn.graph.labels import amount
 from tinygrad_cnn.graph.run import Run, norm
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["OVERLAYS", "Overlay", "measured", "overlay_of"]
+__all__ = ["OVERLAYS", "WORST_FIRST", "Overlay", "measured", "overlay_of"]
 
 Value = float | str
 
@@ -38,11 +38,11 @@ class _Kind:
 
 
 def _worst(values: list[str]) -> str:
-    return min(values, key=_VERDICTS.index)
+    return min(values, key=WORST_FIRST.index)
 
 
-# The worst first.
-_VERDICTS = [
+# The verdicts, the worst first.
+WORST_FIRST = [
     "NaN first", "inf first", "NaN gradient first", "inf gradient first", "NaN", "inf", "NaN gradient", "inf gradient",
     "removed", "added", "changed", "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok",
     "finite", "same",

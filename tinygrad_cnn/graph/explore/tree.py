@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Literal
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.labels import arguments_in
+from tinygrad_cnn.graph.labels import arguments_in, made_by
 from tinygrad_cnn.graph.style import family_of_function
 
 __all__ = ["Group", "groups_of"]
@@ -81,7 +81,7 @@ def _fill(
         for (composite, _), own in groupby(members, key=lambda node: (node.composite, node.run)):
             inside = list(own)
             if composite and len(inside) > 1 and not (group.kind == "layer" and len(inside) == len(ops)):
-                group.children.append(Group("composite", composite, children=[*inside]))
+                group.children.append(Group("composite", made_by(inside[0]), children=[*inside]))
             else:
                 group.children += inside
 
