@@ -418,7 +418,7 @@ def test_a_phone_shows_all_of_it(look: Look, screenshots: Path, theme: str) -> N
             assert rect["y"] + rect["height"] <= 844
         ends = [driver.find_element(By.ID, f"phase-{name}").rect for name in ("overview", "forward", "backward")]
         assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(ends))
-        box(driver, "0").find_element(By.CSS_SELECTOR, ".shape").click()
+        ActionChains(driver).click(box(driver, "0").find_element(By.CSS_SELECTOR, ".shape")).perform()
         assert details(driver).startswith("0\nConv2d")
         driver.save_screenshot(str(screenshots / f"phone-{theme}.png"))
     finally:
