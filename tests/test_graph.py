@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictured import second_derivative
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
@@ -166,6 +167,21 @@ def test_the_graph_of_a_gradient() -> None:
     assert names[0] == "x"
     assert names[-1] == "output"
     assert "pow" in names
+
+
+def test_ops_of_gradients_say_whose_they_are() -> None:
+    g = second_derivative()
+    orders = {node.composite: node.order for node in g.ops}
+    assert {0, 1, 2} == set(orders.values())
+    assert orders["gradient of sin"] == 1
+    assert orders["gradient of gradient of mul"] == 2
+    dot = g.to_dot()
+    for words in ("gradient of sin", "2nd gradient of mul", f'color="{THEMES["light"].gradient}"', ">gradient<"):
+        assert words in dot
+    assert len(fold_layers(g).ops) == len(g.ops)  # a rule's ops stay apart
+    x = tg.tensor(2.0, requires_grad=True)
+    (slope,) = tg.autograd.grad(x.exp(), x, create_graph=True)
+    assert {node.order for node in graph.of(slope * 2).ops if node.name == "mul"} == {0, 1}  # after it all is as before
 
 
 def test_several_outputs_have_names() -> None:

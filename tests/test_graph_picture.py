@@ -123,6 +123,27 @@ def test_the_first_nan_and_what_it_taints() -> None:
     assert "= finite" in words
 
 
+def test_only_the_op_that_makes_a_nan_gradient_is_named() -> None:
+    with np.errstate(all="ignore"):
+
+        def safe_only_after(x: tg.Tensor) -> tg.Tensor:
+            return tg.where(x > 0, tg.sqrt(x * 1), tg.zeros(2)).sum() + x.mean()
+
+        g = graph.capture(safe_only_after, tg.tensor([0.0, 4.0]))
+        found = {g[i].name: value for i, value in overlay_of(g, "nan").values.items()}
+    assert found.pop("sqrt") == "NaN gradient first"
+    assert found.pop("mul") == "NaN gradient"
+    assert set(found) == {"gt", "where", "sum", "mean", "add"}
+    assert set(found.values()) == {"finite"}
+    assert g.to_dot(overlay="nan").count(f'color="{THEMES["light"].alarm}"') == 1  # where it began, and nowhere else
+
+
+def test_huge_gradients_are_finite() -> None:
+    x = np.full(3, 1e100)
+    g = graph.capture(lambda x: x.sum() * 1e160, x).run().backward().graph
+    assert set(overlay_of(g, "nan").values.values()) == {"finite"}
+
+
 def test_a_wrong_rule_is_painted() -> None:
     @op
     def shifted(x: Array) -> Any:
@@ -178,6 +199,17 @@ def test_scales_of_odd_values() -> None:
         assert all(re.fullmatch("#[0-9a-f]{6}", paint.colour(value)) for value in values.values())
 
 
+def test_clusters_have_totals() -> None:
+    g = graph.capture(Residual(2), tg.randn(2, 3, 8, 8))
+    costs = [cost for i, cost in g.costs().items() if g[i].path.startswith("blocks.1")]
+    (title,) = [line for line in g.to_dot().splitlines() if "<B>blocks.1</B>" in line]
+    assert f"{8 * 8 * 9 + 16} params, {sum(c.macs for c in costs) / 1e3:.3g} k MACs" in title
+    (title,) = [line for line in g.to_dot(overlay="saved").splitlines() if "<B>blocks.1</B>" in line]
+    assert f"params, {sum(c.saved_bytes for c in costs) / 1e3:.3g} kB" in title
+    (title,) = [line for line in g.to_dot(overlay="std").splitlines() if "<B>blocks.1</B>" in line]
+    assert title.count("params<") == 1  # deviations do not add up
+
+
 # ---- folding ----
 
 
@@ -208,6 +240,8 @@ def test_folding_by_depth_class_and_predicate() -> None:
     assert by_class == g.to_dot(fold=lambda module: isinstance(module, Block))
     assert by_class == g.to_dot(fold=(Block, nn.LSTM) if hasattr(nn, "LSTM") else (Block,))
     assert by_class.count("->") == 2 + 3 + 3  # one edge between two boxes
+    assert by_class.count(THEMES["light"].tints["folded module"]) == 4  # and once in the legend
+    assert "folded module" in by_class
     with pytest.raises(ValueError, match="needs the model"):
         graph.of(tg.ones(2, requires_grad=True) * 2).to_dot(fold=Block)
     for bad in (0, "some", True, 1.5):

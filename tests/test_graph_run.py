@@ -360,6 +360,20 @@ def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
         a.save(tmp_path / "x.svg", overlay="diff")
 
 
+def test_a_module_that_became_another_is_drawn_under_two_names() -> None:
+    def network(activation: nn.Module) -> Graph:
+        model = nn.Sequential()
+        for name, layer in {"fc": nn.Linear(4, 4), "act": activation, "flat": nn.Flatten()}.items():
+            model.add_module(name, layer)
+        return graph.capture(model, tg.zeros(1, 4))
+
+    union = graph.diff(network(nn.ReLU()), network(nn.Tanh())).union()
+    assert {node.path for node in union.ops} == {"fc", "act", "act (before)", "flat"}
+    assert union.modules["act (before)"].kind == "ReLU"
+    blocks = {node.name: node.block for node in union.ops}
+    assert blocks["relu"] == -1  # of another graph, and so never the same memory as here
+
+
 def test_a_saved_graph_can_be_loaded(tmp_path: Path) -> None:
     _, g, _, _ = lenet_loss()
     g.save(tmp_path / "net.json")

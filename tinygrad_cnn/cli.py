@@ -185,7 +185,6 @@ def draw(
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
-    import numpy as np
 
     try:
         captured, name = _graph(target, input_shape)
@@ -194,7 +193,7 @@ def draw(
             return
         if backward:
             run = captured.run()
-            captured = run.backward(np.ones(run.outputs.shape, run.outputs.dtype)).graph
+            captured = run.backward(run.seed()).graph
         path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
         captured.save(
             path, theme=theme, direction=direction, parameters=parameters, overlay=overlay, backward=backward,

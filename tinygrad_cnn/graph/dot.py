@@ -199,10 +199,21 @@ class Drawing:
         ops = [node for node in members if node.kind == "op"]
         total = sum(parameter.size for parameter in self.graph.parameters_of(ops))
         calls = max((self.calls[node.path] for node in ops if node.id in self.layers), default=1)
-        notes = [info.kind] if info else []
-        notes += [count(total)] if total else []
-        notes += [f"called {calls} times"] if calls > 1 and not _is_shared_inside(path, ops, self.calls) else []
-        return _titled([(title, 12, True), (", ".join(notes), SMALL, False)], place)
+        shared = calls > 1 and not _is_shared_inside(ops, self.calls)
+        kind = [info.kind if info else "", f"called {calls} times" if shared else ""]
+        totals = [count(total) if total else "", self._total_work(ops)]
+        lines = [", ".join(filter(None, words)) for words in (kind, totals)]
+        return _titled([(title, 12, True), *((line, SMALL, False) for line in lines)], place)
+
+    def _total_work(self, ops: Iterable[GraphNode]) -> str:
+        """A module's total: of the overlay where there is one, else its multiply-accumulates."""
+        if self.paint:
+            overlay = self.paint.overlay
+            found = [overlay.values[i] for node in ops for i in self._members(node) if i in overlay.values]
+            return self.paint.words(overlay.join(found)) if found and overlay.adds_up else ""
+        costs = self.whole.costs()
+        macs = sum(costs[i].macs for node in ops for i in self._members(node) if i in costs)
+        return f"{amount(macs)} MACs" if macs else ""
 
     # -- nodes --
 
@@ -362,7 +373,7 @@ def _parents(path: str) -> Iterable[str]:
         yield path
 
 
-def _is_shared_inside(path: str, ops: list[GraphNode], calls: Mapping[str, int]) -> bool:
+def _is_shared_inside(ops: list[GraphNode], calls: Mapping[str, int]) -> bool:
     """Whether only some of a module's layers were called more than once: a ReLU inside it, not the module itself."""
     return any(calls[node.path] == 1 for node in ops)
 

@@ -28,6 +28,11 @@ class Overlay:
     join: Callable[[list[Any]], Value]
     words: Callable[[Any], str]
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the values of several ops have a total: sums of what was counted or measured, the worst verdict."""
+        return self.join in (sum, max, _worst)
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -91,7 +96,7 @@ def measured(graph: Graph, name: str) -> dict[int, Value]:
         return graph.profile().measures["time"]
     run = graph.run()
     if needs == "backward" and _can_go_back(run):
-        run.backward(_seed(run))
+        run.backward(run.seed())
     return measure(run, name)
 
 
@@ -114,10 +119,6 @@ def measure(run: Run, name: str) -> dict[int, Value]:
 
 def _can_go_back(run: Run) -> bool:
     return isinstance(run.outputs, Tensor) and run.outputs.tracked
-
-
-def _seed(run: Run) -> Any:
-    return None if run.outputs.array.size == 1 else np.ones(run.outputs.shape, run.outputs.dtype)
 
 
 # ---- statistics --------------------------------------------------------------------------------------------
