@@ -384,6 +384,19 @@ def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_second_capture_gives_the_same_bytes(net: Net) -> None:
+    x, target = tg.zeros(2, 1, 8, 8), tg.tensor([1, 2])
+
+    def step(x: tg.Tensor, target: tg.Tensor) -> tg.Tensor:
+        return F.cross_entropy(F.gelu(net(x)), target) + F.cross_entropy(net(x), target)
+
+    first = graph.capture(step, x, target, model=net)
+    F.cross_entropy(net(x), target).backward()  # the process goes on in between
+    second = graph.capture(step, x, target, model=net)
+    assert first.to_json() == second.to_json()
+    assert first.to_svg() == second.to_svg()
+
+
 def test_bad_options_and_files_are_told(tmp_path: Path) -> None:
     g = graph.capture(nn.Linear(2, 2), tg.zeros(1, 2))
     for style, message in {

@@ -179,6 +179,7 @@ class _Builder:
         self.unnamed = 0
         self.calls: dict[str, tuple[Any, int]] = {}  # each module's first op, and its latest call
         self.place: Any = None  # where the latest op stands
+        self.runs: dict[int, int] = {}  # numbers of the composites' calls here, by those in the whole process
         self.modules: dict[str, ModuleInfo] = {}
         self.names: dict[int, tuple[str, Kind]] = {}  # of tensors, by id
         self.owners: dict[int, Any] = {}  # the tensors with names, by the ids of their arrays
@@ -253,7 +254,7 @@ class _Builder:
             path=call.path,
             call=self._module_call(call, sources),
             composite=call.label[0] if call.label else "",
-            run=call.label[1] if call.label else 0,
+            run=self.runs.setdefault(call.label[1], len(self.runs) + 1) if call.label else 0,
             params=params,
             changed=tuple(name for name, value in params.items() if defaults.get(name, params) != value),
             constants=constants,
