@@ -75,7 +75,7 @@ def label(*lines: tuple[str, int, bool]) -> str:
 
 def swatch(colour: str) -> str:
     """A small field of a colour."""
-    return f'<TD BGCOLOR="{colour}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
+    return f'<TD BGCOLOR="{colour}" BORDER="1" COLOR="#808080" WIDTH="18" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
 
 
 def line_sample(colour: str, style: str) -> str:

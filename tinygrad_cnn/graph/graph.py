@@ -194,13 +194,25 @@ class Graph:
         return self._costs
 
     def totals(self) -> Totals:
-        """The costs of the whole graph, with the peak of a training step's memory. See `graph.Totals`."""
+        """The costs of the whole graph, with the peak of a training step's memory. See `graph.Totals`.
+
+        >>> import tinygrad_cnn as tg
+        >>> totals = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3)).totals()
+        >>> totals.parameters, totals.macs, totals.flops
+        (8, 30, 70)
+        """
         from tinygrad_cnn.graph.cost import totals_of
 
         return totals_of(self)
 
     def receptive_fields(self) -> dict[int, tuple[int, ...] | None]:
-        """How many elements of the input one result of each op depends on, by node; None for the whole input."""
+        """How many elements of the input one result of each op depends on, by node; None for the whole input.
+
+        >>> import tinygrad_cnn as tg
+        >>> model = tg.nn.Sequential(tg.nn.Conv2d(1, 1, 3), tg.nn.MaxPool2d(2))
+        >>> list(tg.graph.capture(model, tg.zeros(1, 1, 8, 8)).receptive_fields().values())
+        [(3, 3), (4, 4)]
+        """
         from tinygrad_cnn.graph.cost import receptive_fields
 
         return receptive_fields(self)
@@ -222,6 +234,11 @@ class Graph:
 
         Each op is called `repeats` times by itself, with the values that it had; its time is the median. The results
         stand in `measures["time forward"]`, `["time backward"]` and `["time"]`, by node.
+
+        >>> import tinygrad_cnn as tg
+        >>> g = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3)).profile()
+        >>> sorted(g.measures)
+        ['time', 'time backward', 'time forward']
         """
         from tinygrad_cnn.graph.run import profile
 
@@ -241,7 +258,14 @@ class Graph:
         return lint(self)
 
     def why_no_grad(self, parameter: Any) -> Reason:
-        """Why a parameter (or its name) gets no gradient: the way from it, and the node where the gradient died."""
+        """Why a parameter (or its name) gets no gradient: the way from it, and the node where the gradient died.
+
+        >>> import tinygrad_cnn as tg
+        >>> layer = tg.nn.Linear(2, 2)
+        >>> g = tg.graph.capture(lambda x: layer(x).argmax(1), tg.zeros(1, 2), model=layer)
+        >>> g.why_no_grad("bias").kind
+        'integers'
+        """
         from tinygrad_cnn.graph.lint import why_no_grad
 
         return why_no_grad(self, parameter)
@@ -250,6 +274,10 @@ class Graph:
         """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
 
         Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample).
+
+        >>> import tinygrad_cnn as tg
+        >>> print(tg.graph.capture(tg.nn.Sequential(tg.nn.Linear(3, 2)), tg.zeros(5, 3)).summary().splitlines()[3])
+        Sequential                        [5, 2]            --         --     --             --
         """
         from tinygrad_cnn.graph.summary import summary
 
@@ -318,13 +346,21 @@ class Graph:
         in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like
         cross_entropy, as one box, "none" draws each op, "repeat" draws modules that follow each other and are alike
         once; a number folds modules at that depth, a class (or several) its modules, and a function those modules for
-        which it is true. "auto", the default, folds layers, and more where 300 nodes or more would be drawn.
+        which it is true. "auto", the default, folds layers; from 60 boxes on what repeats itself; and of a graph of
+        300 nodes or more as much as it takes to be read. The picture says so.
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
         ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
         legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
         has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer.
-        Errors: ValueError for another ending or option, OSError when the file cannot be written.
+        Errors: ValueError for another ending or value, TypeError for another option, RuntimeError without the engine's
+        program, OSError when the file cannot be written.
+
+        >>> import tempfile
+        >>> import tinygrad_cnn as tg
+        >>> g = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     g.save(f"{folder}/linear.svg", theme="dark", overlay="flops")
         """
         from tinygrad_cnn.graph.render import save
 

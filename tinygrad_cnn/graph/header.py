@@ -31,7 +31,7 @@ def header(drawing: Drawing) -> str:
         bar = [(words, swatch(colour)) for words, colour in stops]
         rows.append(samples(bar, 6) if bar else _line("no op here has a value", 11))
     elif drawing.legend and (marks := _legend(drawing)):
-        rows.append(samples(marks, 3))
+        rows.append(samples(marks, 3 if drawing.direction == "TB" else 8))
     return table(*rows)
 
 
