@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_draw_with_an_overlay_and_with_gradients(command: Command, tmp_path: Pat
     assert command("draw", "lenet", "-o", "b.dot", "--backward", "--parameters", "nodes", "--fold", "none")[0] == 0
     assert (tmp_path / "b.dot").read_text().count("dir=back") > 15
     assert command("draw", "vgg", "-o", "c.dot", "--fold", "1")[0] == 0
-    assert "Sequential 5 ops" in (tmp_path / "c.dot").read_text()
+    assert "Sequential, 5 ops" in (tmp_path / "c.dot").read_text()
     assert command("draw", "seed", "--input-shape", "1,28,28", "-o", "d.svg", "--overlay", "dead")[0] == 0
     assert "no op here has a value" in (tmp_path / "d.svg").read_text()
 
@@ -56,6 +57,23 @@ def test_diff_prints_draws_and_exits(command: Command, tmp_path: Path) -> None:
     assert command("draw", "lenet.json", "-o", "again.svg")[0] == 0
 
 
+def test_models_of_ones_own_take_any_shape(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_models.py").write_text(
+        "from tinygrad_cnn import nn\nlayers = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))\n"
+        "def convolution(in_shape):\n    return nn.Conv2d(in_shape[0], 4, 3)\n"
+    )
+    monkeypatch.delitem(sys.modules, "own_models", raising=False)
+    assert command("draw", "own_models:layers", "--input-shape", "5,6", "-o", "a.svg")[0] == 0
+    assert "(5, 6)" in (tmp_path / "a.svg").read_text()
+    code, _, err = command("draw", "own_models:layers")
+    assert code == 2
+    assert "linear: input has 28 features" in err
+    assert "the input was of shape 1,28,28, --input-shape takes another" in err
+    assert command("draw", "own_models:convolution", "--input-shape", "3,8,8", "-o", "b.svg")[0] == 0
+    assert "3→4 k3 s1 p0" in (tmp_path / "b.svg").read_text()
+    assert command("diff", "own_models:layers", "own_models:layers", "--input-shape", "1,6")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,6 +83,8 @@ def test_diff_prints_draws_and_exits(command: Command, tmp_path: Path) -> None:
         (("diff", "lenet", "lenot"), "did you mean lenet?"),
         (("diff", "lenet", "mnist", "-o", "x.bmp"), "ends in '.bmp'"),
         (("diff", "lenet"), "Missing argument"),
+        (("draw", "lenet", "--input-shape", "28"), "--input-shape 28 has 1 number, expected C,H,W or N,C,H,W"),
+        (("draw", "lenet", "-o", "nowhere/x.svg"), "nowhere/x.svg: No such file or directory"),
     ],
 )
 def test_mistakes_are_told_in_one_line(command: Command, arguments: tuple[str, ...], message: str) -> None:

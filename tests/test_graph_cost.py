@@ -1,181 +1,28 @@
-"""What nodes cost: held against counting, against closed forms, and against what torchinfo prints."""
+"""What nodes cost: parameters, bytes, peaks of memory, and what torchinfo prints. test_graph_flops.py counts FLOPs."""
 
 from __future__ import annotations
 
-import itertools
+import gc
 import math
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from pictured import ResNet
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
-from tinygrad_cnn import autograd, graph, nn, ops
+from tinygrad_cnn import autograd, graph, nn
 from tinygrad_cnn.autograd import Array, op
-from tinygrad_cnn.graph.build import _Builder
-from tinygrad_cnn.graph.cost import flops
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.record import Recorder
-from tinygrad_cnn.graph.style import family_of
-from tinygrad_cnn.modes import watched_by
 from tinygrad_cnn.train import build
 
 
 def only_op(g: Graph, name: str) -> GraphNode:
     (node,) = [node for node in g.ops if node.name == name]
     return node
-
-
-class Counted:
-    """A number that counts the multiplications and additions that are done with it."""
-
-    multiplications = 0
-    additions = 0
-
-    def __mul__(self, other: Any) -> Counted:
-        Counted.multiplications += 1
-        return self
-
-    def __add__(self, other: Any) -> Counted:
-        Counted.additions += 1
-        return self
-
-
-def counting(function: Callable[[], Any]) -> tuple[int, int]:
-    Counted.multiplications = Counted.additions = 0
-    function()
-    return Counted.multiplications, Counted.additions
-
-
-# ---- forward: counted ----
-
-
-@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 1), (1, 2, 2), ((1, 2), 1, 4)])
-def test_macs_of_a_convolution_by_counting(stride: Any, dilation: int, groups: int) -> None:
-    x, layer = tg.zeros(2, 4, 9, 8), nn.Conv2d(4, 8, (3, 2), stride=stride, dilation=dilation, groups=groups)
-    node = only_op(graph.capture(layer, x), "conv2d")
-    number = Counted()
-
-    def loops() -> None:
-        for _ in itertools.product(*(range(n) for n in node.shape)):
-            total = number  # the bias
-            for _ in itertools.product(range(4 // groups), range(3), range(2)):
-                total = total + number * number
-
-    multiplications, additions = counting(loops)
-    g = graph.capture(layer, x)
-    cost = g.costs()[node.id]
-    assert cost.macs == multiplications
-    assert cost.flops == multiplications + additions + node.size  # the bias is added, an addition more a result
-    assert cost.parameters == sum(p.array.size for p in layer.parameters())
-
-
-def test_macs_of_matrix_products_by_counting() -> None:
-    number = Counted()
-    x, w = np.full((3, 5), number), np.full((5, 7), number)
-    multiplications, _ = counting(lambda: x @ w)
-    for function in (
-        lambda a, b: a @ b,
-        lambda a, b: tg.einsum("ij,jk->ik", a, b),
-        lambda a, b: tg.addmm(tg.zeros(7), a, b),
-    ):
-        g = graph.capture(function, tg.zeros(3, 5), tg.zeros(5, 7))
-        assert g.totals().macs == multiplications
-    g = graph.capture(nn.Linear(5, 7), tg.zeros(3, 5))
-    assert (g.totals().macs, g.totals().flops) == (105, 2 * 105 + 21)
-    g = graph.capture(lambda a, b: tg.einsum("bij,bjk->bik", a, b), tg.zeros(2, 3, 5), tg.zeros(2, 5, 7))
-    assert g.totals().macs == 2 * 105
-
-
-def test_a_transposed_convolution_costs_what_its_adjoint_costs() -> None:
-    down = graph.capture(nn.Conv2d(3, 5, 3, stride=2), tg.zeros(2, 3, 11, 11)).totals().macs
-    up = graph.capture(nn.ConvTranspose2d(5, 3, 3, stride=2), tg.zeros(2, 5, 5, 5)).totals().macs
-    assert down == up == 2 * 5 * 25 * 3 * 9
-
-
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        (lambda x: x.sum(), 23),
-        (lambda x: x.mean(1), 24),
-        (lambda x: x.exp(), 24),
-        (lambda x: x + x, 24),
-        (lambda x: x.amax(1), 16),
-        (lambda x: x.reshape((12, 2)), 0),
-        (lambda x: x[1:], 0),
-        (lambda x: F.relu(x), 24),
-        (lambda x: x.softmax(1), 5 * 24 - 2 * 8),
-        (lambda x: F.max_pool2d(x.reshape((1, 1, 4, 6)), 2), 6 * 3),
-        (lambda x: F.avg_pool2d(x.reshape((1, 1, 4, 6)), 2), 6 * 4),
-    ],
-)
-def test_flops_in_closed_form(function: Callable[[tg.Tensor], tg.Tensor], expected: int) -> None:
-    assert graph.capture(function, tg.ones(8, 3)).totals().flops == expected
-
-
-# ---- backward: what the rules call ----
-
-
-def rule_flops(function: Callable[..., tg.Tensor], *arrays: np.ndarray) -> tuple[int, int]:
-    """The backward FLOPs that the graph says, and those of the ops that the rules really call."""
-    xs = [tg.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
-    g = graph.capture(function, *xs)
-    out = function(*xs)
-    recorder = Recorder()
-    with watched_by(recorder), np.errstate(all="ignore"):
-        seed = tg.ones(*out.shape)
-        autograd.grad(out, [x for x in xs if x.requires_grad], seed, create_graph=True, allow_unused=True)
-    builder = _Builder(None, {})
-    builder.add_all(recorder.calls)
-    return g.totals().backward_flops, sum(flops(node) or 0 for node in builder.nodes if node.kind == "op")
-
-
-ELEMENTWISE = [
-    x
-    for name, x in sorted(vars(ops).items())
-    if isinstance(x, autograd.Op)
-    and x.differentiable
-    and family_of(x) in ("element-wise", "activation")
-    and name not in ("cast", "masked_fill", "threshold", "where", "sinc_family", "log_softmax", "softmax", "scaled_elu")
-    and not x.variadic
-]
-
-
-@pytest.mark.parametrize("function", ELEMENTWISE, ids=lambda op: op.name)
-def test_backward_flops_of_elementwise_ops_by_counting(function: Any) -> None:
-    inputs = [np.full((2, 3), 0.5, np.float32) for _ in function.arguments]
-    said, counted = rule_flops(function, *inputs)
-    assert said == counted
-
-
-@pytest.mark.parametrize(
-    ("function", "shapes"),
-    [
-        (lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1), [(2, 3, 7, 7), (4, 3, 3, 3), (4,)]),
-        (lambda x, w, b: F.conv_transpose2d(x, w, b), [(2, 3, 4, 4), (3, 4, 3, 3), (4,)]),
-        (lambda x, w, b: F.linear(x, w, b), [(5, 3), (4, 3), (4,)]),
-        (lambda x, w: x @ w, [(5, 3), (3, 4)]),
-        (lambda x, b: x + b, [(5, 3), (3,)]),
-        (lambda x, b: x * b, [(5, 3), (5, 1)]),
-        (lambda x: x.sum(), [(5, 3)]),
-        (lambda x: x.mean(), [(5, 3)]),
-        (lambda x: x.softmax(1), [(5, 3)]),
-        (lambda x: x.log_softmax(1), [(5, 3)]),
-        (lambda x: F.avg_pool2d(x, 2), [(1, 2, 4, 4)]),
-    ],
-)
-def test_backward_flops_by_counting(function: Any, shapes: list[tuple[int, ...]]) -> None:
-    said, counted = rule_flops(function, *(np.ones(shape, np.float32) for shape in shapes))
-    assert said == counted
-
-
-def test_gradients_that_nobody_needs_cost_nothing() -> None:
-    layer, x = nn.Conv2d(1, 4, 3, bias=False), tg.zeros(2, 1, 8, 8)
-    without = graph.capture(layer, x).totals()
-    assert without.backward_flops == 2 * without.macs
-    assert graph.capture(layer, x.requires_grad_()).totals().backward_flops == 4 * without.macs
 
 
 # ---- whole models, memory, receptive fields ----
@@ -238,6 +85,55 @@ def test_the_peak_of_a_step() -> None:
     assert g.totals().peak_bytes == 4 * (n + n + n + n + 1)
     long = graph.capture(lambda x: (x + 1 + 1 + 1 + 1 + 1 + 1 + 1).sum(), tg.zeros(n))
     assert long.totals().peak_bytes == 4 * (3 * n + 1)  # nothing saved: the input, and what goes in and out of one op
+
+
+def measured(step: Callable[[], tg.Tensor], leaves: Sequence[tg.Tensor]) -> tuple[int, int]:
+    """The bytes that a forward pass leaves behind, and the most that the whole step holds, both as Python counts."""
+    for _ in range(2):  # once before it counts, so that caches and plans are there
+        for leaf in leaves:
+            leaf.grad = None
+        gc.collect()
+        tracemalloc.start()
+        try:
+            loss = step()
+            held = tracemalloc.get_traced_memory()[0]
+            loss.backward()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    return held, peak
+
+
+MEASURED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.Tanh()), (512, 256)),
+    "lenet": (lambda: build("lenet"), (256, 1, 28, 28)),
+    "residual": (lambda: ResNet(12), (16, 1, 28, 28)),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_bytes_saved_and_the_peak_as_measured(name: str) -> None:
+    model, shape = MEASURED[name][0](), MEASURED[name][1]
+    x = tg.randn(*shape)
+    g = graph.capture(lambda x: model(x).sum(), x, model=model)
+    totals = g.totals()
+    held, peak = measured(lambda: model(x).sum(), list(model.parameters()))
+    fixed = totals.parameter_bytes + totals.input_bytes + sum(node.nbytes for node in g.of_kind("buffer"))
+    assert held == pytest.approx(totals.saved_bytes, rel=0.02)
+    assert peak == pytest.approx(totals.peak_bytes - fixed, rel=0.02)
+
+
+def test_what_each_op_saves_as_measured() -> None:
+    x = tg.rand(1000, 1000, requires_grad=True)
+    functions: list[Callable[[tg.Tensor], tg.Tensor]] = [
+        lambda x: x.exp(), lambda x: x.sin(), lambda x: x + 1, lambda x: F.relu(x), lambda x: x.reshape(-1),
+        lambda x: x.softmax(1), lambda x: x * x.detach(), lambda x: x.sum(1), lambda x: F.max_pool1d(x, 2),
+    ]  # fmt: skip
+    for function in functions:
+        g = graph.capture(lambda x, f=function: f(x * 2), x)
+        held, _ = measured(lambda f=function: f(x * 2).sum(), [x])
+        assert held == pytest.approx(g.totals().saved_bytes, abs=20_000), g.ops[-1].name
+        assert g.costs()[g.ops[0].id].saved_bytes == 0  # x * 2 itself keeps nothing: it is all the function's
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import graph, nn
 from tinygrad_cnn.graph.graph import Graph, GraphNode
+from tinygrad_cnn.graph.style import THEMES
 from tinygrad_cnn.modes import state
 from tinygrad_cnn.train import build
 
@@ -72,7 +73,7 @@ def test_a_run_that_fails_is_drawn_up_to_the_op_that_failed() -> None:
     assert [shape for _, shape, _ in last.operands] == [(2, 2704), (10, 100), (10,)]
     assert g.of_kind("output") == []
     dot = g.to_dot()
-    assert "shape=octagon" in dot
+    assert f'color="{THEMES["light"].alarm}"' in dot
     for words in ("FAILED: 2", "input (2, 2704)", "weight (10, 100)", "the run failed in linear"):
         assert words in dot
     assert "FAILED: linear: input has" in str(g)
@@ -192,7 +193,7 @@ def test_backward_on_the_canvas() -> None:
     assert "backward has not run" in g.to_dot(backward=True)
     dot = g.run().backward().graph.to_dot(backward=True)
     assert "backward has not run" not in dot
-    assert len(re.findall(r'label=" grad \(4, 6, 28, 28\) norm 0\..*dir=back', dot)) == 2
+    assert len(re.findall(r"grad \(4, 6, 28, 28\) norm 0\..*dir=back", dot)) == 2
     assert dot.count("dir=back") == 13
     assert "grad of weight: norm" in dot
     assert "keeps" in dot
@@ -357,6 +358,20 @@ def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     found.save(tmp_path / "diff.svg")
     with pytest.raises(ValueError, match="the overlay 'diff' is of"):
         a.save(tmp_path / "x.svg", overlay="diff")
+
+
+def test_a_module_that_became_another_is_drawn_under_two_names() -> None:
+    def network(activation: nn.Module) -> Graph:
+        model = nn.Sequential()
+        for name, layer in {"fc": nn.Linear(4, 4), "act": activation, "flat": nn.Flatten()}.items():
+            model.add_module(name, layer)
+        return graph.capture(model, tg.zeros(1, 4))
+
+    union = graph.diff(network(nn.ReLU()), network(nn.Tanh())).union()
+    assert {node.path for node in union.ops} == {"fc", "act", "act (before)", "flat"}
+    assert union.modules["act (before)"].kind == "ReLU"
+    blocks = {node.name: node.block for node in union.ops}
+    assert blocks["relu"] == -1  # of another graph, and so never the same memory as here
 
 
 def test_a_saved_graph_can_be_loaded(tmp_path: Path) -> None:

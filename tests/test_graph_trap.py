@@ -110,6 +110,16 @@ def test_good_numbers_pass_and_the_trap_goes_away() -> None:
 def test_a_trap_works_while_a_graph_is_captured() -> None:
     error = caught(lambda: graph.capture(lambda x: tg.sqrt(x), tg.tensor([-1.0])))
     assert error.op == "sqrt"
+    assert "test_graph_trap.py:" in error.where  # not a line of what passes the news on to two observers
+    with np.errstate(all="ignore"), tg.trap():
+        g = graph.capture(lambda x: tg.log(x * 0), tg.ones(2), on_error="draw")
+    assert g.ops[0].where.startswith("test_graph_trap.py:")
+    assert "log made inf" in g.ops[-1].error
+
+
+def test_functions_of_linalg_are_not_the_users_line() -> None:
+    x = tg.ones(3, requires_grad=True)
+    assert {node.where.partition(":")[0] for node in graph.of(tg.linalg.norm(x)).ops} == {"test_graph_trap.py"}
 
 
 def test_recorded_gradients_are_watched_too() -> None:

@@ -33,6 +33,7 @@ from tinygrad_cnn.recording import (
     cast,
     composite,
     holder,
+    labelled_as_gradient,
     op,
     sum_to,
     wrap,
@@ -160,7 +161,11 @@ def _drive(
                 if id(node) in wanted:
                     found[id(node)] = node, g if create_graph else g.copy()
                 wants = tuple([edge is not None and id(edge) in needed for edge in node.edges or ()])
-            step(node, g, wants, pending, create_graph)
+            if create_graph:
+                with labelled_as_gradient(node):
+                    step(node, g, wants, pending, create_graph)
+            else:
+                step(node, g, wants, pending, create_graph)
             if not retain_graph:
                 node.release()
         for leaf in leaves:

@@ -186,7 +186,6 @@ def draw(
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
-    import numpy as np
 
     try:
         captured, name = _graph(target, input_shape)
@@ -195,7 +194,7 @@ def draw(
             return
         if backward:
             run = captured.run()
-            captured = run.backward(np.ones(run.outputs.shape, run.outputs.dtype)).graph
+            captured = run.backward(run.seed()).graph
         path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
         captured.save(
             path, theme=theme, direction=direction, parameters=parameters, overlay=overlay, backward=backward,
@@ -250,15 +249,23 @@ def _graph(target: str, input_shape: str | None) -> tuple[Any, str]:
         model = None
     shape = _shape(input_shape) if input_shape else (1, *in_shape)
     if model is None:
-        if len(shape) != 4:
-            raise UserError(f"--input-shape {input_shape} has {len(shape)} numbers, expected C,H,W or N,C,H,W")
-        model = build(target, (shape[1], shape[2], shape[3]), 10).eval()
+        if len(shape) != 4 and ":" not in target:
+            numbers = f"{len(shape)} number{'s' * (len(shape) != 1)}"
+            raise UserError(f"--input-shape {input_shape} has {numbers}, expected C,H,W or N,C,H,W")
+        channels, height, width = (*shape[1:], 1, 1, 1)[:3]
+        model = build(target, (channels, height, width), 10).eval()
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    return graph.capture(model, noise), name
+    try:
+        return graph.capture(model, noise), name
+    except (ValueError, TypeError) as error:
+        if input_shape is None:
+            default = ",".join(map(str, shape[1:]))
+            raise UserError(f"{error}; the input was of shape {default}, --input-shape takes another") from error
+        raise
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    """`1,28,28` as the shape of a batch of one image, `8,1,28,28` as it is."""
+    """`1,28,28` as the shape of a batch of one image, others as they are."""
     try:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:

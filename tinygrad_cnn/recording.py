@@ -17,7 +17,8 @@ import gc
 import inspect
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import CodeType, MethodType
 from typing import (
     TYPE_CHECKING,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
-    "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite", "holder", "op",
-    "sum_to", "wrap",
+    "GRADIENT", "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite",
+    "holder", "labelled_as_gradient", "op", "sum_to", "wrap",
 ]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
@@ -650,6 +651,21 @@ def composite(function: F) -> F:
             state.label = None
 
     return labelled  # type: ignore[return-value]
+
+
+GRADIENT = "gradient of "
+
+
+@contextmanager
+def labelled_as_gradient(node: Node) -> Iterator[None]:
+    """In the block, what is recorded stands in a picture as the gradient of `node`; of a higher order, as that."""
+    before = state.label
+    order = 1 + (node.label[0].count(GRADIENT) if node.label else 0)
+    state.label = GRADIENT * order + node.op.name, next(_composite_calls)
+    try:
+        yield
+    finally:
+        state.label = before
 
 
 # ---- 3. the ops that the engine itself uses -----------------------------------------------------------------

@@ -75,8 +75,15 @@ def unpacked(data: bytes) -> Any:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that it is there as a whole, or not at all and an older one stays."""
+    """Write a file so that it is there as a whole, or not at all and an older one stays. OSError names the file."""
     target = Path(path)
+    try:
+        _write(target, data)
+    except OSError as error:  # of the temporary file, whose name would puzzle
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _write(target: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

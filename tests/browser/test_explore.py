@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictured import ResNet, Siamese, UNet, lenet, second_derivative
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -20,71 +21,6 @@ import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import data, graph, nn
 
 Look = Callable[..., Any]
-
-
-class Block(nn.Module):
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.norm = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
-        self.shortcut = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        return F.relu(self.conv2(F.relu(self.norm(self.conv1(x)))) + self.shortcut(x))
-
-
-class ResNet(nn.Module):
-    def __init__(self, blocks: int = 12) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 4, 3, padding=1)
-        widths = [4] * (1 + blocks // 2) + [8] * (blocks - blocks // 2)
-        self.blocks = nn.Sequential(*[Block(i, o) for i, o in itertools.pairwise(widths)])
-        self.head = nn.Linear(8, 10)
-
-    def forward(self, image: tg.Tensor) -> tg.Tensor:
-        return self.head(self.blocks(self.stem(image)).mean((2, 3)))
-
-
-class Step(nn.Module):
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, out, 3, padding=1)
-        self.act = nn.GELU()
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        return self.act(self.conv(x))
-
-
-class UNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.down1, self.down2, self.middle = Step(1, 4), Step(4, 8), Step(8, 16)
-        self.up2, self.join2 = nn.ConvTranspose2d(16, 8, 2, stride=2), Step(16, 8)
-        self.up1, self.join1 = nn.ConvTranspose2d(8, 4, 2, stride=2), Step(8, 4)
-
-    def forward(self, image: tg.Tensor) -> tg.Tensor:
-        a = self.down1(image)
-        b = self.down2(F.max_pool2d(a, 2))
-        c = self.up2(self.middle(F.max_pool2d(b, 2)))
-        d = self.up1(self.join2(tg.cat([c, b], 1)))
-        return self.join1(tg.cat([d, a], 1))
-
-
-class Siamese(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8))
-
-    def forward(self, left: tg.Tensor, right: tg.Tensor) -> tg.Tensor:
-        return self.encoder(left) - self.encoder(right)
-
-
-def lenet() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 10),
-    )  # fmt: skip
 
 
 def readme() -> nn.Module:
@@ -397,9 +333,7 @@ def test_pictures_have_no_faults(look: Look, screenshots: Path, name: str) -> No
     images, labels = digits(2)
     small = tg.rand(2, 1, 16, 16)
     if name == "second":
-        x = tg.tensor(1.5, requires_grad=True)
-        (slope,) = tg.autograd.grad((x.sin() * x).exp(), x, create_graph=True)
-        driver = look(graph.of(slope))
+        driver = look(second_derivative())
     else:
         g, options = {
             "readme": (graph.capture(readme(), tg.rand(32, 1, 8, 8)), {"target": tg.randint(0, 10, (32,))}),
@@ -443,6 +377,60 @@ def test_nan_and_failures_are_marked_with_a_sign(look: Look, screenshots: Path) 
     assert "(2, 3)" in driver.find_element(By.CSS_SELECTOR, "#details .alert").text
     driver.save_screenshot(str(screenshots / "failed.png"))
     assert_quiet(driver)
+
+
+def test_a_gradient_that_is_not_finite_is_painted_where_it_began(look: Look) -> None:
+    x = tg.tensor([0.0, 4.0])
+    driver = look(graph.capture(lambda x: (tg.sqrt(x * 1) * 0).sum(), x))
+    driver.find_element(By.XPATH, "//select[@id='overlay']/option[text()='NaN and inf']").click()
+    assert "NaN gradient first" in box(driver, "sqrt").text
+    assert "finite" in box(driver, "sum").text
+    bar = driver.find_element(By.ID, "colour-bar").text
+    assert "NaN gradient first" in bar
+    assert "NaN gradient\n" in bar
+    assert_quiet(driver)
+
+
+def test_the_ops_of_a_gradient_say_so(look: Look) -> None:
+    driver = look(second_derivative())
+    driver.find_element(By.ID, "unfold-all").click()
+    words = seen(driver, ".box.of-gradient .words")
+    assert {"gradient of sin", "2nd gradient of mul"} <= set(words)
+    assert "op of a gradient" in driver.find_element(By.ID, "legend").text
+    assert len(driver.find_elements(By.CSS_SELECTOR, ".box.op:not(.of-gradient)")) == 3  # sin, mul, exp
+    assert_quiet(driver)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(look: Look, screenshots: Path, theme: str) -> None:
+    images, labels = digits(2)
+    driver = look(graph.capture(lenet(), images), theme, target=labels)
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        driver.refresh()
+        assert driver.execute_script("return document.scrollingElement.scrollWidth") == 390
+        assert not driver.find_element(By.ID, "legend").get_property("open")
+        for name in ("search", "overlay", "fold-all", "fit", "theme", "help", "slider", "play", "details", "picture"):
+            rect = driver.find_element(By.ID, name).rect
+            assert rect["x"] >= 0
+            assert rect["x"] + rect["width"] <= 390
+            assert rect["y"] + rect["height"] <= 844
+        ends = [driver.find_element(By.ID, f"phase-{name}").rect for name in ("overview", "forward", "backward")]
+        assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(ends))
+        ActionChains(driver).click(box(driver, "0").find_element(By.CSS_SELECTOR, ".shape")).perform()
+        assert details(driver).startswith("0\nConv2d")
+        driver.save_screenshot(str(screenshots / f"phone-{theme}.png"))
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_picture_stands_beside_the_legend(look: Look) -> None:
+    images, labels = digits(2)
+    driver = look(graph.capture(ResNet(2), images), target=labels)
+    legend = driver.find_element(By.ID, "legend").rect
+    left = min(e.rect["x"] for e in driver.find_elements(By.CSS_SELECTOR, ".container"))
+    assert left > legend["x"] + legend["width"]
 
 
 def test_without_backward_the_page_says_so(look: Look) -> None:

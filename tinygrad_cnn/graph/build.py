@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd import Node, Variable, enable_grad
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, Kind, ModuleInfo
+from tinygrad_cnn.graph.labels import arguments_in
 from tinygrad_cnn.graph.record import Call, Recorder, calls_of_nodes, leading_up_to
 from tinygrad_cnn.graph.style import family_of
 from tinygrad_cnn.locks import owner_of
@@ -125,6 +126,7 @@ def run_once(origin: Origin, on_error: str = "raise") -> Captured:
     """
     model = origin.model
     tracked = model is None or not any(p.requires_grad for p in model.parameters())
+    _check_inputs(origin)
     names = _names(origin.function, len(origin.inputs))
     arguments = {name: _leaf(value, tracked) for name, value in zip(names, origin.inputs, strict=True)}
     recorder = Recorder()
@@ -133,6 +135,9 @@ def run_once(origin: Origin, on_error: str = "raise") -> Captured:
         try:
             outputs = origin.function(*arguments.values(), **origin.kwargs)
         except Exception as error:
+            odd = _odd_input(arguments) if isinstance(error, AttributeError) else ""
+            if odd:
+                raise TypeError(f"graph.capture: {odd}, expected a Tensor or an array") from error
             if on_error == "raise":
                 raise
             failure = error
@@ -174,13 +179,14 @@ class _Builder:
         self.unnamed = 0
         self.calls: dict[str, tuple[Any, int]] = {}  # each module's first op, and its latest call
         self.place: Any = None  # where the latest op stands
+        self.runs: dict[int, int] = {}  # numbers of the composites' calls here, by those in the whole process
         self.modules: dict[str, ModuleInfo] = {}
         self.names: dict[int, tuple[str, Kind]] = {}  # of tensors, by id
         self.owners: dict[int, Any] = {}  # the tensors with names, by the ids of their arrays
         self.memory: dict[int, int] = {}  # numbers of the memory blocks that backward needs; 0 for the leaves' own
         if model is not None:
             self.modules = {
-                path: ModuleInfo(type(module).__name__, module.extra_repr(), _is_layer(module))
+                path: ModuleInfo(type(module).__name__, _told(module), _is_layer(module))
                 for path, module in model.named_modules()
             }
             self._know("buffer", model.named_buffers())
@@ -248,7 +254,7 @@ class _Builder:
             path=call.path,
             call=self._module_call(call, sources),
             composite=call.label[0] if call.label else "",
-            run=call.label[1] if call.label else 0,
+            run=self.runs.setdefault(call.label[1], len(self.runs) + 1) if call.label else 0,
             params=params,
             changed=tuple(name for name, value in params.items() if defaults.get(name, params) != value),
             constants=constants,
@@ -320,6 +326,17 @@ def _operand(call: Call, i: int) -> tuple[str, tuple[int, ...], bool]:
     name, source = call.sources[i]
     shape = source.shape if isinstance(source, Call) else np.shape(getattr(source, "array", source))
     return name, tuple(shape), call.node is not None and call.node.plan.wants[i]
+
+
+def _told(module: Module) -> str:
+    """A module's arguments as its repr shows them, without those that are at their defaults."""
+    known = inspect.signature(type(module).__init__).parameters
+
+    def is_default(argument: str) -> bool:
+        name, _, value = argument.partition("=")
+        return name in known and repr(known[name].default) == value
+
+    return ", ".join(argument for argument in arguments_in(module.extra_repr()) if not is_default(argument))
 
 
 def _is_layer(module: Module) -> bool:
@@ -395,6 +412,26 @@ def _leaf(value: Any, tracked: bool) -> Any:
     leaf = Tensor(value.array if isinstance(value, Variable) else value)
     required = tracked or (isinstance(value, Variable) and value.tracked)
     return leaf.requires_grad_(required and _is_float(value))
+
+
+def _check_inputs(origin: Origin) -> None:
+    """Raise TypeError unless the function can be called with these arguments."""
+    function = origin.function
+    try:
+        signature = inspect.signature(function.forward if isinstance(function, Module) else function)
+    except (TypeError, ValueError):  # a built-in function has none
+        return
+    try:
+        signature.bind(*origin.inputs, **origin.kwargs)
+    except TypeError as error:
+        given = f"{len(origin.inputs)} input{'s' * (len(origin.inputs) != 1)}"
+        raise TypeError(f"graph.capture: {_title(origin)} takes {signature}, {given} given: {error}") from None
+
+
+def _odd_input(arguments: Mapping[str, Any]) -> str:
+    """Of the inputs that are neither Tensors nor arrays the first, in words."""
+    odd = [(name, x) for name, x in arguments.items() if not isinstance(x, (Variable, np.ndarray))]
+    return f"the input {odd[0][0]} is {type(odd[0][1]).__name__}" if odd else ""
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
+from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
 from tinygrad_cnn.graph.labels import printable
 
 __all__ = ["Change", "GraphDiff", "diff"]
@@ -41,9 +41,9 @@ class GraphDiff:
 
     def __str__(self) -> str:
         if not self:
-            return f"{self.a.title} and {self.b.title} are alike: {len(self.b.ops)} ops"
+            return f"{_name(self.a)} and {_name(self.b)} are alike: {len(self.b.ops)} ops"
         lines = [
-            f"{self.a.title} -> {self.b.title}: {len(self.added)} added, {len(self.removed)} removed, "
+            f"{_name(self.a)} -> {_name(self.b)}: {len(self.added)} added, {len(self.removed)} removed, "
             f"{len(self.changed)} changed"
         ]
         lines += [f"- {_words(node)}" for node in self.removed]
@@ -65,11 +65,13 @@ class GraphDiff:
         verdicts: dict[int, Any] = {node.id: "same" for node in self.b.ops}
         verdicts |= {node.id: "added" for node in self.added} | {change.after.id: "changed" for change in self.changed}
         match = {x.id: y.id for x, y in _pairs(self.a, self.b)}
+        old = {path: f"{path} (before)" for path, info in self.a.modules.items() if path and self._is_other(path, info)}
         for node in self.a.nodes:
             if node.id not in match:
                 match[node.id] = len(nodes)
                 verdicts[len(nodes)] = "removed"
-                nodes.append(replace(node, id=len(nodes)))
+                # The numbers of memory blocks are those of another graph; a module of a new class goes by two names.
+                nodes.append(replace(node, id=len(nodes), block=-1, path=old.get(node.path, node.path)))
         edges = {(e.source, e.target, e.argument): e for e in self.b.edges}
         gone = {match[node.id] for node in self.removed}
         for edge in self.a.edges:
@@ -77,9 +79,14 @@ class GraphDiff:
             if {source, target} & gone:
                 edges.setdefault((source, target, edge.argument), _moved(edge, source, target))
         title = f"{self.a.title} -> {self.b.title}"
-        union = Graph(nodes, list(edges.values()), {**self.a.modules, **self.b.modules}, title)
+        before = {name: self.a.modules[path] for path, name in old.items()}
+        union = Graph(nodes, list(edges.values()), {**self.a.modules, **self.b.modules, **before}, title)
         union.measures["diff"] = {i: verdict for i, verdict in verdicts.items() if nodes[i].kind == "op"}
         return union
+
+    def _is_other(self, path: str, info: ModuleInfo) -> bool:
+        """Whether the module at a path of `a` is of another class in `b`."""
+        return path in self.b.modules and self.b.modules[path].kind != info.kind
 
     def save(self, path: Any, **style: Any) -> None:
         """Draw both graphs as one, with what was added, removed and changed; the options are those of `Graph.save`."""
@@ -101,6 +108,9 @@ def diff(a: Graph, b: Graph) -> GraphDiff:
       MACs: 6 -> 12
       FLOPs forward: 14 -> 28
     """
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, Graph):
+            raise TypeError(f"graph.diff: {name} is {type(value).__name__}, expected a Graph")
     pairs = _pairs(a, b)
     old, new = {x.id for x, _ in pairs}, {y.id for _, y in pairs}
     changes = [Change(x, y, facts) for x, y in pairs if (facts := tuple(_facts(a, b, x, y)))]
@@ -152,6 +162,10 @@ def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
 
 def _moved(edge: Edge, source: int, target: int) -> Edge:
     return replace(edge, source=source, target=target)
+
+
+def _name(graph: Graph) -> str:
+    return printable(graph.title)
 
 
 def _title(node: GraphNode) -> str:

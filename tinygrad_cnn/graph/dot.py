@@ -7,31 +7,33 @@ thick as the logarithm of their bytes.
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
 import graphviz
 
-from tinygrad_cnn.graph.fold import MANY, fold_as_said, fold_until_few
+from tinygrad_cnn.graph.cells import SMALL, cell, gap, label, row, table, text_width, tip
+from tinygrad_cnn.graph.fold import fold_as_said, fold_until_few
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
-from tinygrad_cnn.graph.labels import amount, count, describe, first_argument, printable, shape_text
+from tinygrad_cnn.graph.header import header, is_view
+from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, made_by, printable, shape_text
 from tinygrad_cnn.graph.overlay import overlay_of
 from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
+from tinygrad_cnn.graph.titles import Place
 
-__all__ = ["to_dot"]
+__all__ = ["OPTIONS", "Drawing", "drawing_of"]
 
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
-_SMALL = 10
+OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at")
+_STRAIGHT = "12"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
 
 
-def to_dot(
+def drawing_of(
     graph: Graph,
     *,
     theme: str = "light",
@@ -43,8 +45,13 @@ def to_dot(
     backward: bool = False,
     at: int | None = None,
     most: int | None = None,
-) -> str:
-    """The DOT source of a graph's picture; see `Graph.save` for the options. most: of boxes, beyond which it folds."""
+    **unknown: Any,
+) -> Drawing:
+    """What is to be drawn of a graph; see `Graph.save` for the options. most: of boxes, beyond which it folds."""
+    if unknown:
+        raise TypeError(f"graph: there is no option {', '.join(unknown)}, expected one of {', '.join(OPTIONS)}")
+    if at is not None and not 0 <= at < len(graph.nodes):
+        raise ValueError(f"graph: at is {at}, expected the number of a node, 0 to {len(graph.nodes) - 1}")
     for name, value, known in (
         ("theme", theme, tuple(THEMES)),
         ("direction", direction, ("TB", "LR")),
@@ -57,21 +64,22 @@ def to_dot(
     shown = fold_as_said(graph, fold)
     if most is not None and len(shown.ops) > most:
         shown = fold_until_few(graph)
-    return _Drawing(shown, graph, THEMES[theme], direction, parameters == "fold", paint, backward, at).source(legend)
+    return Drawing(shown, graph, THEMES[theme], direction, parameters == "fold", paint, backward, at, legend)
 
 
-class _Drawing:
-    """One picture under construction."""
+class Drawing:
+    """One picture: what it shows of a graph, and how; `source()` writes it in the DOT language."""
 
     def __init__(
         self, graph: Graph, whole: Graph, theme: Theme, direction: str, fold: bool, paint: Paint | None, backward: bool,
-        at: int | None,
+        at: int | None, legend: bool,
     ) -> None:  # fmt: skip
         self.graph = graph
         self.whole = whole
         self.paint = paint
         self.backward = backward
         self.at = at
+        self.legend = legend
         self.values = {node.id: self._value(node) for node in graph.ops} if paint else {}
         self.untracked = any(node.tracked for node in whole.ops)  # whether "no gradient" is news
         self.theme = theme
@@ -85,30 +93,48 @@ class _Drawing:
             if node.path and alone[node.path, node.call] == 1 and node.path not in self.parents
         }
         self.calls = Counter(path for path, _ in alone)
+        self.nodes = [node for node in graph.nodes if node.kind != "parameter" or not fold]
+        kept = {node.id for node in self.nodes}
+        self.edges = [edge for edge in graph.edges if edge.source in kept and edge.target in kept]
+        self.ranks: dict[int, int] = {}
+        for edge in self.edges:  # they stand in the order of their targets
+            rank = self.ranks.setdefault(edge.source, 0) + 1
+            self.ranks[edge.target] = max(self.ranks.get(edge.target, 0), rank)
+        self.places: Mapping[str, Place] = {}
 
-    def source(self, legend: bool) -> str:
+    @property
+    def words(self) -> str:
+        """The picture in one line, for those who do not see it."""
+        graph = self.graph
+        return f"{printable(graph.title)}: {len(self.whole.ops):,} ops, {graph.parameter_count:,} parameters"
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether there may be frames with titles."""
+        return bool(self.parents) or any(node.composite for node in self.graph.ops)
+
+    def source(self, places: Mapping[str, Place] | None = None) -> str:
+        """The DOT source. places: of the titles of clusters, which else stand at the left."""
         theme = self.theme
+        self.places = places or {}
         dot = graphviz.Digraph(
             graph_attr={
                 "rankdir": self.direction, "bgcolor": theme.page, "fontname": FONT, "fontcolor": theme.ink,
-                "label": self._title(legend), "labelloc": "t", "labeljust": "l", "nodesep": "0.3",
-                "ranksep": "0.35" if self.direction == "TB" else "0.6", "pad": "0.15",
+                "label": header(self), "labelloc": "t", "labeljust": "l", "nodesep": "0.3",
+                "ranksep": "0.25" if self.direction == "TB" else "0.35", "pad": "0.15",
             },
             node_attr={
-                "fontname": FONT, "fontcolor": theme.ink, "color": theme.line, "margin": "0.1,0.05", "height": "0.3",
+                "fontname": FONT, "fontcolor": theme.ink, "color": theme.line, "margin": "0.08,0.04", "height": "0.3",
             },
             edge_attr={
                 "fontname": FONT, "fontcolor": theme.faint, "color": theme.line, "fontsize": "9", "arrowsize": "0.6",
             },
         )  # fmt: skip
-        shown = [node for node in self.graph.nodes if node.kind != "parameter" or not self.fold]
-        self._fill(dot, shown, "")
-        kept = {node.id for node in shown}
-        for edge in self.graph.edges:
-            if edge.source in kept and edge.target in kept:
-                self._edge(dot, edge)
-                if self.backward:
-                    self._gradient(dot, edge)
+        self._fill(dot, self.nodes, "")
+        for edge in self.edges:
+            self._edge(dot, edge)
+            if self.backward:
+                self._gradient(dot, edge)
         return str(dot.source)
 
     # -- modules as clusters --
@@ -123,14 +149,15 @@ class _Drawing:
                 own.append(node)
             else:
                 groups.setdefault(child, []).append(node)
-        for label, run in groupby(own, key=lambda node: node.composite):
-            self._composite(dot, label, list(run))
+        for name, run in groupby(own, key=lambda node: "" if node.order else node.composite):
+            self._composite(dot, name, list(run))
         for child, members in groups.items():
-            with dot.subgraph(name=f"cluster_{members[0].id}_{len(child)}") as cluster:
+            name = f"cluster_{members[0].id}_{len(child)}"
+            place = self.places.get(name, Place())
+            with dot.subgraph(name=name) as cluster:
                 cluster.attr(
-                    label=self._cluster_title(child, members), style="dashed,rounded", color=self.theme.line,
-                    fontcolor=self.theme.faint, labeljust="l", labelloc="t", margin="8",
-                    tooltip=_tip(child),
+                    label=self._cluster_title(child, members, place), style="dashed,rounded", color=self.theme.line,
+                    fontcolor=self.theme.faint, labeljust="l", labelloc="t", margin="8", tooltip=tip(child),
                 )  # fmt: skip
                 self._fill(cluster, members, child)
 
@@ -149,33 +176,44 @@ class _Drawing:
     def _feeds_a_layer(self, node: GraphNode) -> bool:
         return any(edge.target in self.layers for edge in self.graph.out_of(node))
 
-    def _composite(self, dot: graphviz.Digraph, label: str, run: list[GraphNode]) -> None:
+    def _composite(self, dot: graphviz.Digraph, name: str, run: list[GraphNode]) -> None:
         """Draw a run of nodes that one composite made: more than one stand in a dotted cluster under its name."""
-        if not label or len(run) < 2:
+        if not name or len(run) < 2:
             for node in run:
                 self._node(dot, node)
             return
-        with dot.subgraph(name=f"cluster_{run[0].id}_composite") as cluster:
+        mark = f"cluster_{run[0].id}_composite"
+        place = self.places.get(mark, Place())
+        with dot.subgraph(name=mark) as cluster:
             cluster.attr(
-                label=_table([(label, _SMALL, False)]), style="dotted,rounded", color=self.theme.line,
+                label=_titled([(name, SMALL, False)], place), style="dotted,rounded", color=self.theme.line,
                 fontcolor=self.theme.faint, labeljust="l", margin="6",
             )  # fmt: skip
             for node in run:
                 self._node(cluster, node)
 
-    def _cluster_title(self, path: str, members: list[GraphNode]) -> str:
+    def _cluster_title(self, path: str, members: list[GraphNode], place: Place) -> str:
         info = self.graph.modules.get(path)
         last, times = self.graph.repeats.get(path, ("", 1))
-        title = f"{path} ... {last}  x{times}" if last else path
-        total = sum(parameter.size for parameter in self.graph.parameters_of([n for n in members if n.kind == "op"]))
-        notes = [info.kind] if info else []
-        notes += [count(total)] if total else []
-        # As much room again at the right: edges come in at the middle, and would cross the words.
-        room = math.ceil(0.55 * max(12 * len(title), _SMALL * len(", ".join(notes))))
-        spacer = f'<TD WIDTH="{room}"></TD>'
-        rows = [_row([_cell(title, 12, True, "LEFT"), spacer])]
-        rows += [_row([_cell(", ".join(notes), _SMALL, False, "LEFT"), spacer])] if notes else []
-        return _html("".join(rows))
+        title = f"{path} … {last}  \N{MULTIPLICATION SIGN}{times}" if last else path
+        ops = [node for node in members if node.kind == "op"]
+        total = sum(parameter.size for parameter in self.graph.parameters_of(ops))
+        calls = max((self.calls[node.path] for node in ops if node.id in self.layers), default=1)
+        shared = calls > 1 and not _is_shared_inside(ops, self.calls)
+        kind = [info.kind if info else "", f"called {calls} times" if shared else ""]
+        totals = [count(total) if total else "", self._total_work(ops)]
+        lines = [", ".join(filter(None, words)) for words in (kind, totals)]
+        return _titled([(title, 12, True), *((line, SMALL, False) for line in lines)], place)
+
+    def _total_work(self, ops: Iterable[GraphNode]) -> str:
+        """A module's total: of the overlay where there is one, else its multiply-accumulates."""
+        if self.paint:
+            overlay = self.paint.overlay
+            found = [overlay.values[i] for node in ops for i in self._members(node) if i in overlay.values]
+            return self.paint.words(overlay.join(found)) if found and overlay.adds_up else ""
+        costs = self.whole.costs()
+        macs = sum(costs[i].macs for node in ops for i in self._members(node) if i in costs)
+        return f"{amount(macs)} MACs" if macs else ""
 
     # -- nodes --
 
@@ -186,16 +224,17 @@ class _Drawing:
             self._op(dot, node)
         elif node.kind in ("parameter", "buffer"):
             frozen = node.kind == "parameter" and not node.trainable
-            tint = tints["frozen"] if frozen else tints[node.kind]
-            text = _table([(node.name, 11, False), (f"{shape_text(node)}{' frozen' if frozen else ''}", _SMALL, False)])
-            style = "filled,dashed" if frozen else "filled"
-            dot.node(name, text, shape="cylinder", style=style, fillcolor=tint, tooltip=_tip(node.name))
+            words = f"{shape_text(node)}{' frozen' if frozen else ''}"
+            dot.node(
+                name, label((node.name, 11, False), (words, SMALL, False)), shape="cylinder", tooltip=tip(node.name),
+                style="filled,dashed" if frozen else "filled", fillcolor=tints["frozen" if frozen else node.kind],
+            )  # fmt: skip
         else:
-            text = _table([(node.name, 12, True), (shape_text(node), _SMALL, False)])
             output = node.kind == "output"
             dot.node(
-                name, text, shape="ellipse", style="filled,bold" if output else "filled", fillcolor=tints[node.kind],
-                peripheries="2" if output else "1", tooltip=_tip(node.name),
+                name, label((node.name, 12, True)), shape="ellipse", style="filled,bold" if output else "filled",
+                fillcolor=tints[node.kind], peripheries="2" if output else "1", margin="0.05,0.02",
+                tooltip=tip(node.name, shape_text(node)),
             )  # fmt: skip
 
     def _op(self, dot: graphviz.Digraph, node: GraphNode) -> None:
@@ -203,46 +242,52 @@ class _Drawing:
         if node.error:
             self._failed(dot, node, tooltip)
             return
-        words = describe(self.graph, node)
+        words = describe(self.graph, node).replace("->", "→")
         value = self.values.get(node.id)
         is_here = self.at is not None and self.at in self._members(node)
         if node.family == "shape only" and node.id not in self.layers and value is None and not is_here:
-            dot.node(name, _table([(f"{node.name} {words}".strip(), _SMALL, False)]), shape="plain", tooltip=tooltip)
+            text = label((f"{node.name} {words}".strip(), SMALL, False))
+            plain = {"color": self.theme.page, "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}
+            dot.node(name, text, shape="box", style="rounded", tooltip=tooltip, **plain)
             return
-        lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), _SMALL, False)]
-        parameters = self.graph.parameters_of([node])
-        if self.fold and parameters:
+        lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), SMALL, False)]
+        if node.order:
+            lines.append((made_by(node), SMALL, False))
+        if self.fold and (parameters := self.graph.parameters_of([node])):
             frozen = "" if any(p.trainable for p in parameters) else ", frozen"
-            lines.append((count(sum(p.size for p in parameters)) + frozen, _SMALL, False))
-        lines += [(line, _SMALL, False) for line in self._backward_lines(node)]
+            shared = ", shared" if node.id in self.layers and self.calls[node.path] > 1 else ""
+            lines.append((count(sum(p.size for p in parameters)) + frozen + shared, SMALL, False))
+        lines += [(line, SMALL, False) for line in self._backward_lines(node)]
         if self.paint and value is not None:
-            lines.append((self.paint.words(value), _SMALL, True))
+            lines.append((self.paint.words(value), SMALL, True))
         if is_here:
-            lines.insert(0, ("> backward stands here", _SMALL, True))
+            lines.insert(0, ("▶ backward stands here", SMALL, True))
         style, fill, line = self._look(node, value)
+        alarming = is_here or (self.paint is not None and self.paint.is_alarm(value))
         dot.node(
-            name, _table(lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill, color=line,
-            penwidth="3" if is_here else "1",
+            name, label(*lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill,
+            color=self.theme.alarm if alarming else line, penwidth="3" if alarming else "1",
         )  # fmt: skip
 
     def _look(self, node: GraphNode, value: Any) -> tuple[str, str, str]:
         """The style, fill and line of an op's box."""
         theme = self.theme
+        line = theme.gradient if node.order else theme.line
+        dashes = ",dashed" if node.family == "folded module" else ""
         if self.paint:
-            return "rounded,filled", theme.page if value is None else self.paint.colour(value), theme.line
+            return f"rounded,filled{dashes}", theme.page if value is None else self.paint.colour(value), line
         if not node.tracked and self.untracked:
-            return "rounded,filled,dashed", theme.tints["no gradient"], theme.line
-        if node.family == "shape only":
-            return "rounded,filled", theme.page, theme.line
-        return "rounded,filled", theme.tints[node.family], theme.line
+            return "rounded,filled,dashed", theme.tints["no gradient"], line
+        fill = theme.page if node.family == "shape only" else theme.tints[node.family]
+        return f"rounded,filled{dashes}", fill, line
 
     def _failed(self, dot: graphviz.Digraph, node: GraphNode, tooltip: str) -> None:
-        """The op at which the run ended: an octagon, with the shapes that came in and what it complained of."""
+        """The op at which the run ended: a sharp red box, with the shapes that came in and what it complained of."""
         lines = [(f"FAILED: {self._op_title(node)}", 12, True)]
-        lines += [(f"{name} {shape}", _SMALL, False) for name, shape, _ in node.operands]
-        lines += [(line, _SMALL, False) for line in textwrap.wrap(printable(node.error), 56)]
+        lines += [(f"{name} {shape}", SMALL, True) for name, shape, _ in node.operands]
+        lines += [(line, SMALL, False) for line in textwrap.wrap(printable(node.error), 48)]
         dot.node(
-            f"n{node.id}", _table(lines), shape="octagon", style="filled", tooltip=tooltip, penwidth="3",
+            f"n{node.id}", label(*lines), shape="box", style="filled", tooltip=tooltip, penwidth="3",
             fillcolor=self.theme.tints["failed"], color=self.theme.alarm,
         )  # fmt: skip
 
@@ -284,23 +329,31 @@ class _Drawing:
         info = self.graph.modules.get(node.path)
         if info is None:
             return f"{node.name} {words or inside}".strip()
-        return f"{info.kind} {words or first_argument(info.extra) or inside}".strip()
+        told = words or arguments_in(info.extra)[0]
+        return f"{info.kind} {told}" if told else ", ".join(filter(None, [info.kind, inside]))
 
     def _tooltip(self, node: GraphNode) -> str:
         params = ", ".join(f"{name}={value}" for name, value in node.params.items())
-        return _tip(*(part for part in (f"{node.name}({params})", node.path, node.where) if part))
+        return tip(*(part for part in (f"{node.name}({params})", node.path, node.where) if part))
 
-    # -- edges, title --
+    # -- edges --
+
+    def _beside(self, text: str) -> str:
+        """The label of an edge, with room on the edge's side: at the left, or below where edges go to the right."""
+        words = cell(text, 9, False, "LEFT")
+        return table(row(gap(4), words)) if self.direction == "TB" else table(row(words), row('<TD HEIGHT="6"></TD>'))
 
     def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
         source, target = self.graph[edge.source], self.graph[edge.target]
-        is_view = target.kind == "op" and target.block > 0 and target.block == source.block and target.count == 1
+        is_gradient = source.order > 0
         width = 0.6 + 0.3 * math.log10(max(edge.nbytes, 1))
-        label = "" if source.kind in ("parameter", "buffer") else f" {shape_text(edge)} "
+        words = "" if source.kind in ("parameter", "buffer") else self._beside(shape_text(edge))
         dot.edge(
-            f"n{edge.source}", f"n{edge.target}", label=label, penwidth=f"{width:.2f}",
-            style="dotted" if is_view else "solid",
-            tooltip=_tip(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
+            f"n{edge.source}", f"n{edge.target}", label=words, penwidth=f"{width:.2f}",
+            style="dashed" if is_gradient else "dotted" if is_view(source, target) else "solid",
+            color=self.theme.gradient if is_gradient else self.theme.line,
+            weight=_STRAIGHT if self.ranks[edge.target] == self.ranks[edge.source] + 1 else "1",
+            tooltip=tip(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
         )  # fmt: skip
 
     def _gradient(self, dot: graphviz.Digraph, edge: Edge) -> None:
@@ -310,43 +363,9 @@ class _Drawing:
             return
         dot.edge(
             f"n{edge.source}", f"n{edge.target}", dir="back", style="dashed", color=self.theme.gradient,
-            fontcolor=self.theme.gradient, label=f" grad {found.shape} norm {found.norm:.3g} ",
-            tooltip=_tip(f"gradient {found.shape}, norm {found.norm:.6g}"),
+            fontcolor=self.theme.gradient, label=self._beside(f"grad {found.shape} norm {found.norm:.3g}"),
+            tooltip=tip(f"gradient {found.shape}, norm {found.norm:.6g}"),
         )  # fmt: skip
-
-    def _notes(self) -> list[str]:
-        """What a reader must know of this picture: what was folded, whether backward has run."""
-        graph, notes = self.graph, []
-        ops = len(self.whole.ops)
-        if len(self.whole.nodes) >= MANY and len(graph.ops) < ops:
-            notes.append(f'folded: {ops:,} ops in {len(graph.ops):,} boxes (fold="none" draws each)')
-        if self.backward:
-            notes.append(
-                "backward has not run" if graph.gradients is None else "dashed: gradients, with shape and norm"
-            )
-        if failed := [node for node in graph.ops if node.error]:
-            notes.append(f"the run failed in {failed[0].name}, the octagon")
-        return notes
-
-    def _title(self, legend: bool) -> str:
-        graph = self.graph
-        totals = f"{len(self.whole.ops):,} ops, {graph.parameter_count:,} parameters"
-        rows = [_row([_cell(graph.title, 15, True)]), _row([_cell(totals, 11, False)])]
-        rows += [_row([_cell(note, 11, False)]) for note in self._notes()]
-        if self.paint:
-            rows.append(_row([_cell(f"{self.paint.overlay.title}:", 11, True)]))
-            stops = self.paint.stops([v for v in self.values.values() if v is not None])
-            rows.append(_legend(stops, 6) if stops else _row([_cell("no op here has a value", 11, False)]))
-        elif legend:
-            used = {n.family for n in graph.ops if n.tracked or not self.untracked} | set(
-                () if self.fold else ("parameter",)
-            )
-            used |= (
-                {"no gradient"} if any(not n.tracked and not n.error for n in graph.ops) and self.untracked else set()
-            )
-            tints = [(name, tint) for name, tint in self.theme.tints.items() if name in used]
-            rows.append(_legend(tints, 3))
-        return _html("".join(rows))
 
 
 def _parents(path: str) -> Iterable[str]:
@@ -354,9 +373,9 @@ def _parents(path: str) -> Iterable[str]:
         yield path
 
 
-def _tip(*lines: str) -> str:
-    """A tooltip; what DOT would take for a command in it is only text."""
-    return str(graphviz.escape("\n".join(printable(line) for line in lines)))
+def _is_shared_inside(ops: list[GraphNode], calls: Mapping[str, int]) -> bool:
+    """Whether only some of a module's layers were called more than once: a ReLU inside it, not the module itself."""
+    return any(calls[node.path] == 1 for node in ops)
 
 
 def _few(numbers: list[float]) -> str:
@@ -366,44 +385,11 @@ def _few(numbers: list[float]) -> str:
     return ", ".join(f"{n:.3g}" for n in numbers)
 
 
-# -- HTML-like labels --
-
-
-def _table(lines: list[tuple[str, int, bool]], align: str = "CENTER") -> str:
-    """Lines of text, each with its size and weight, one below the other; empty ones are left out."""
-    return _html("".join(_row([_cell(*line, align)]) for line in lines if line[0]))
-
-
-def _html(rows: str) -> str:
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
-
-
-def _row(cells: list[str]) -> str:
-    return f"<TR>{''.join(cells)}</TR>"
-
-
-def _cell(text: str, size: int, bold: bool, align: str = "CENTER") -> str:
-    shown = html.escape(printable(text)).replace("\\", "\\\\")  # or DOT would put a name for \\N
-    shown = f"<B>{shown}</B>" if bold else shown
-    return f'<TD ALIGN="{align}"{_width(text, size)}><FONT POINT-SIZE="{size}">{shown}</FONT></TD>'
-
-
-def _legend(tints: list[tuple[str, str]], columns: int) -> str:
-    """Swatches with their meanings, in rows."""
+def _titled(lines: list[tuple[str, int, bool]], place: Place) -> str:
+    """The label of a cluster: lines one below the other, as far from the left as `place` wants, and as wide."""
     rows = []
-    for start in range(0, len(tints), columns):
-        cells = []
-        for name, tint in tints[start : start + columns]:
-            cells.append(f'<TD BGCOLOR="{tint}" BORDER="1" WIDTH="12" HEIGHT="10" FIXEDSIZE="TRUE"></TD>')
-            cells.append(f'{_cell(name, _SMALL, False, "LEFT")}<TD WIDTH="8"></TD>')
-        rows.append(_row(cells))
-    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="1">{"".join(rows)}</TABLE>'
-    return _row([f"<TD>{table}</TD>"])
-
-
-def _width(text: str, size: int) -> str:
-    """A width for text with letters whose widths the layout does not know, so that it stays inside its box."""
-    if text.isascii():
-        return ""
-    ems = sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text)
-    return f' WIDTH="{math.ceil(ems * size)}"'
+    for line in filter(lambda line: line[0], lines):
+        before = [gap(place.offset)] if place.offset else []
+        after = place.width - place.offset - text_width(*line)
+        rows.append(row(*before, cell(*line, "LEFT"), *([gap(after)] if after > 0 else [])))
+    return table(*rows)

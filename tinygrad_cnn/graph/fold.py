@@ -11,9 +11,10 @@ from typing import Any
 from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.style import family_of_function
 
-__all__ = ["MANY", "fold", "fold_as_said", "fold_depth", "fold_layers", "fold_modules", "fold_repeats"]
+__all__ = ["MANY", "TALL", "fold", "fold_as_said", "fold_depth", "fold_layers", "fold_modules", "fold_repeats"]
 
 MANY = 300  # a graph of so many nodes starts folded
+TALL = 60  # a picture of so many boxes fills several screens: what repeats itself is drawn once
 
 
 def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: bool = False) -> Graph:
@@ -109,7 +110,7 @@ def fold_layers(graph: Graph) -> Graph:
         info = graph.modules.get(node.path)
         if info is not None and info.is_layer:
             keys[node.id] = (node.path, node.call)
-        elif node.composite:
+        elif node.composite and not node.order:
             keys[node.id] = (node.composite, node.run)
     return fold(graph, lambda node: keys.get(node.id))
 
@@ -160,10 +161,13 @@ def _fold_paths(graph: Graph, chosen: Callable[[str], str | None]) -> Graph:
     made = {members[0]: i for i, members in folded.members.items()}
     nodes = list(folded.nodes)
     origin = graph.members or {node.id: (node.id,) for node in graph.nodes}
+    layers = {path for path, info in graph.modules.items() if info.is_layer}
     for number, (path, call) in keys.items():
         new = made.get(origin[number][0])
         if new is not None:
-            nodes[new] = replace(nodes[new], path=path, call=call, composite="", name=nodes[new].name)
+            made_of_many = nodes[new].count > 1 and path not in layers
+            family = "folded module" if made_of_many else nodes[new].family
+            nodes[new] = replace(nodes[new], path=path, call=call, composite="", family=family)
     return _with_nodes(folded, nodes)
 
 
@@ -254,10 +258,10 @@ def _likeness(graph: Graph, path: str, node: GraphNode) -> Any:
 def fold_until_few(graph: Graph, limit: int = MANY) -> Graph:
     """The graph folded by layers, and, while it is too large to be read, by repetition, depth, and stretches of ops."""
     folded = fold_layers(graph)
-    if len(graph.nodes) < limit:
+    if len(folded.ops) < TALL and len(graph.nodes) < limit:
         return folded
     folded = fold_repeats(folded)
-    if _shown(folded) < limit:
+    if len(graph.nodes) < limit or _shown(folded) < limit:
         return folded
     for depth in range(max((node.path.count(".") for node in folded.ops), default=0), 0, -1):
         found = [_ancestor(node.path, depth) if node.path else None for node in folded.ops]

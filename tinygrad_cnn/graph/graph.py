@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinygrad_cnn.recording import GRADIENT
+
 if TYPE_CHECKING:
     from tinygrad_cnn.graph.build import Origin
     from tinygrad_cnn.graph.cost import Cost, Totals
@@ -69,6 +71,11 @@ class GraphNode:
         """The bytes of the elements."""
         return self.size * self.itemsize
 
+    @property
+    def order(self) -> int:
+        """0 for an op of a forward pass, 1 for one that makes a gradient, 2 for a gradient of a gradient, and so on."""
+        return self.composite.count(GRADIENT)
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -84,7 +91,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ModuleInfo:
-    """The class of a module, its arguments as its repr shows them, and whether it is a layer of `nn`."""
+    """The class of a module, its arguments that are not at their defaults, and whether it is a layer of `nn`."""
 
     kind: str
     extra: str
@@ -187,13 +194,25 @@ class Graph:
         return self._costs
 
     def totals(self) -> Totals:
-        """The costs of the whole graph, with the peak of a training step's memory. See `graph.Totals`."""
+        """The costs of the whole graph, with the peak of a training step's memory. See `graph.Totals`.
+
+        >>> import tinygrad_cnn as tg
+        >>> totals = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3)).totals()
+        >>> totals.parameters, totals.macs, totals.flops
+        (8, 30, 70)
+        """
         from tinygrad_cnn.graph.cost import totals_of
 
         return totals_of(self)
 
     def receptive_fields(self) -> dict[int, tuple[int, ...] | None]:
-        """How many elements of the input one result of each op depends on, by node; None for the whole input."""
+        """How many elements of the input one result of each op depends on, by node; None for the whole input.
+
+        >>> import tinygrad_cnn as tg
+        >>> model = tg.nn.Sequential(tg.nn.Conv2d(1, 1, 3), tg.nn.MaxPool2d(2))
+        >>> list(tg.graph.capture(model, tg.zeros(1, 1, 8, 8)).receptive_fields().values())
+        [(3, 3), (4, 4)]
+        """
         from tinygrad_cnn.graph.cost import receptive_fields
 
         return receptive_fields(self)
@@ -215,6 +234,11 @@ class Graph:
 
         Each op is called `repeats` times by itself, with the values that it had; its time is the median. The results
         stand in `measures["time forward"]`, `["time backward"]` and `["time"]`, by node.
+
+        >>> import tinygrad_cnn as tg
+        >>> g = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3)).profile()
+        >>> sorted(g.measures)
+        ['time', 'time backward', 'time forward']
         """
         from tinygrad_cnn.graph.run import profile
 
@@ -234,7 +258,14 @@ class Graph:
         return lint(self)
 
     def why_no_grad(self, parameter: Any) -> Reason:
-        """Why a parameter (or its name) gets no gradient: the way from it, and the node where the gradient died."""
+        """Why a parameter (or its name) gets no gradient: the way from it, and the node where the gradient died.
+
+        >>> import tinygrad_cnn as tg
+        >>> layer = tg.nn.Linear(2, 2)
+        >>> g = tg.graph.capture(lambda x: layer(x).argmax(1), tg.zeros(1, 2), model=layer)
+        >>> g.why_no_grad("bias").kind
+        'integers'
+        """
         from tinygrad_cnn.graph.lint import why_no_grad
 
         return why_no_grad(self, parameter)
@@ -243,6 +274,10 @@ class Graph:
         """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
 
         Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample).
+
+        >>> import tinygrad_cnn as tg
+        >>> print(tg.graph.capture(tg.nn.Sequential(tg.nn.Linear(3, 2)), tg.zeros(5, 3)).summary().splitlines()[3])
+        Sequential                        [5, 2]            --         --     --             --
         """
         from tinygrad_cnn.graph.summary import summary
 
@@ -294,9 +329,9 @@ class Graph:
 
     def to_dot(self, **style: Any) -> str:
         """The picture in the DOT language; the options are those of `save`."""
-        from tinygrad_cnn.graph.dot import to_dot
+        from tinygrad_cnn.graph.dot import drawing_of
 
-        return to_dot(self, **style)
+        return drawing_of(self, **style).source()
 
     def to_svg(self, **style: Any) -> str:
         """The picture as SVG text; the options are those of `save`."""
@@ -311,12 +346,21 @@ class Graph:
         in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like
         cross_entropy, as one box, "none" draws each op, "repeat" draws modules that follow each other and are alike
         once; a number folds modules at that depth, a class (or several) its modules, and a function those modules for
-        which it is true. "auto", the default, folds layers, and more where 300 nodes or more would be drawn.
+        which it is true. "auto", the default, folds layers; from 60 boxes on what repeats itself; and of a graph of
+        300 nodes or more as much as it takes to be read. The picture says so.
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
         ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
         legend: whether to explain the colours.
-        engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs).
-        Errors: ValueError for another ending or option, OSError when the file cannot be written.
+        engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
+        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer.
+        Errors: ValueError for another ending or value, TypeError for another option, RuntimeError without the engine's
+        program, OSError when the file cannot be written.
+
+        >>> import tempfile
+        >>> import tinygrad_cnn as tg
+        >>> g = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(5, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     g.save(f"{folder}/linear.svg", theme="dark", overlay="flops")
         """
         from tinygrad_cnn.graph.render import save
 
@@ -331,7 +375,7 @@ class Graph:
         return to_text(self)
 
     def __repr__(self) -> str:
-        return f"<Graph {self.title}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
+        return f"<Graph {' '.join(self.title.split())}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
 
 
 def _listed(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["amount", "count", "describe", "first_argument", "printable", "shape_text"]
+__all__ = ["amount", "arguments_in", "count", "describe", "made_by", "printable", "shape_text"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -40,9 +40,9 @@ def amount(n: float, unit: str = "") -> str:
     return f"{n:.3g} {unit}".rstrip()
 
 
-def first_argument(extra: str) -> str:
-    """The first of the arguments that a module's repr shows: `(8, 8)` of `(8, 8), eps=1e-05`."""
-    return re.split(r", (?![^(]*\))", extra)[0]
+def arguments_in(extra: str) -> list[str]:
+    """The arguments that a module's repr shows, one by one: `(8, 8)` and `eps=1e-05` of `(8, 8), eps=1e-05`."""
+    return re.split(r", (?![^(]*\))", extra)
 
 
 def describe(graph: Graph, node: GraphNode) -> str:
@@ -79,6 +79,14 @@ def describe(graph: Graph, node: GraphNode) -> str:
         if not node.composite:  # a composite's own constants (a dropout mask) are no news
             words += [f"{name} {text}" for name, text in node.constants.items()]
     return " ".join(words)
+
+
+def made_by(node: GraphNode) -> str:
+    """What made an op: the name of a function of ops, or `gradient of mul`, `2nd gradient of mul`."""
+    if not node.order:
+        return node.composite
+    ordinal = {1: "", 2: "2nd ", 3: "3rd "}.get(node.order, f"{node.order}th ")
+    return f"{ordinal}gradient of {node.composite.rpartition(' ')[2]}"
 
 
 def _telling(node: GraphNode, name: str) -> bool:

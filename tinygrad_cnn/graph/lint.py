@@ -238,8 +238,7 @@ def _broken(
 def _faded(graph: Graph, name: str, start: GraphNode) -> Reason:
     """Gradients can flow: run backward, and look where they become 0."""
     run: Run = graph.run()
-    array = run.outputs.array if hasattr(run.outputs, "array") else np.zeros(())
-    run.backward(None if array.size == 1 else np.ones(array.shape, array.dtype))
+    run.backward(run.seed())
     slope = run[start.id].grad
     if slope is not None and slope.any():
         size = float(np.linalg.norm(np.asarray(slope, np.float64)))

@@ -14,7 +14,7 @@ from tinygrad_cnn.graph.labels import amount
 from tinygrad_cnn.graph.run import Run, norm
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["OVERLAYS", "Overlay", "measured", "overlay_of"]
+__all__ = ["OVERLAYS", "WORST_FIRST", "Overlay", "measured", "overlay_of"]
 
 Value = float | str
 
@@ -28,6 +28,11 @@ class Overlay:
     join: Callable[[list[Any]], Value]
     words: Callable[[Any], str]
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the values of several ops have a total: sums of what was counted or measured, the worst verdict."""
+        return self.join in (sum, max, _worst)
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -38,11 +43,11 @@ class _Kind:
 
 
 def _worst(values: list[str]) -> str:
-    return min(values, key=_VERDICTS.index)
+    return min(values, key=WORST_FIRST.index)
 
 
-# The worst first.
-_VERDICTS = [
+# The verdicts, the worst first.
+WORST_FIRST = [
     "NaN first", "inf first", "NaN gradient first", "inf gradient first", "NaN", "inf", "NaN gradient", "inf gradient",
     "removed", "added", "changed", "wrong", "nondeterministic", "ill-conditioned", "kink", "not checked", "ok",
     "finite", "same",
@@ -91,7 +96,7 @@ def measured(graph: Graph, name: str) -> dict[int, Value]:
         return graph.profile().measures["time"]
     run = graph.run()
     if needs == "backward" and _can_go_back(run):
-        run.backward(_seed(run))
+        run.backward(run.seed())
     return measure(run, name)
 
 
@@ -114,10 +119,6 @@ def measure(run: Run, name: str) -> dict[int, Value]:
 
 def _can_go_back(run: Run) -> bool:
     return isinstance(run.outputs, Tensor) and run.outputs.tracked
-
-
-def _seed(run: Run) -> Any:
-    return None if run.outputs.array.size == 1 else np.ones(run.outputs.shape, run.outputs.dtype)
 
 
 # ---- statistics --------------------------------------------------------------------------------------------
@@ -209,11 +210,11 @@ def _non_finite(run: Run) -> dict[int, Value]:
         else:
             found[node.id] = "finite"
     slopes = {number: _kind(array) for number, array in (run.gradients or {}).items()}
+    sent = {edge: _kind(np.asarray(gradient.norm)) for edge, gradient in (run.graph.gradients or {}).items()}
     for node in run.graph.ops:
-        made = any(slopes.get(e.source) for e in run.graph.into(node)) and not slopes.get(node.id)
-        if found[node.id] == "finite" and (made or slopes.get(node.id)):
-            kind = slopes.get(node.id) or next(k for e in run.graph.into(node) if (k := slopes.get(e.source)))
-            found[node.id] = f"{kind} gradient first" if made else f"{kind} gradient"
+        came, went = slopes.get(node.id), [sent.get((e.source, e.target, e.argument)) for e in run.graph.into(node)]
+        if found[node.id] == "finite" and (kind := came or next(filter(None, went), None)):
+            found[node.id] = f"{kind} gradient" if came else f"{kind} gradient first"
     return found
 
 

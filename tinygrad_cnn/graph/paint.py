@@ -9,10 +9,10 @@ from typing import Any
 from tinygrad_cnn.graph.overlay import Overlay
 from tinygrad_cnn.graph.style import THEMES, mix
 
-__all__ = ["Paint"]
+__all__ = ["VERDICTS", "Paint"]
 
 # Verdicts: a colour, and a symbol that says it without colour.
-_VERDICTS = {
+VERDICTS = {
     "ok": ("#009E73", "="),
     "finite": ("#009E73", "="),
     "same": ("#999999", "="),
@@ -50,12 +50,16 @@ class Paint:
     def words(self, value: Any) -> str:
         """The value in words, with the symbol of a verdict."""
         text = self.overlay.words(value)
-        return f"{_VERDICTS[value][1]} {text}" if isinstance(value, str) else text
+        return f"{VERDICTS[value][1]} {text}" if isinstance(value, str) else text
+
+    def is_alarm(self, value: Any) -> bool:
+        """Whether a value is a verdict at which the eye should stop: where a NaN began, a gradient that is wrong."""
+        return isinstance(value, str) and VERDICTS[value][1] in "!X"
 
     def colour(self, value: Any) -> str:
         """The colour of a value; `stops` must have been asked for the range first."""
         if isinstance(value, str):
-            return mix(_VERDICTS[value][0], self.theme.page, self.share)
+            return mix(VERDICTS[value][0], self.theme.page, self.share)
         if not math.isfinite(value):
             return self.theme.tints["failed"]
         place = (self._scaled(value) - self.low) / ((self.high - self.low) or 1.0)
@@ -67,7 +71,7 @@ class Paint:
     def stops(self, values: Sequence[Any]) -> list[tuple[str, str]]:
         """The colour bar: words and colours, from the lowest to the highest of the values that are shown."""
         if any(isinstance(v, str) for v in values):
-            found = [v for v in _VERDICTS if v in values]
+            found = [v for v in VERDICTS if v in values]
             return [(self.words(v), self.colour(v)) for v in found]
         finite = sorted(v for v in values if math.isfinite(v) and (v > 0 or not self.logs))
         if not finite:

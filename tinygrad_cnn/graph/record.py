@@ -13,7 +13,7 @@ from tinygrad_cnn.autograd import Node, Variable
 from tinygrad_cnn.modes import Observer, state
 from tinygrad_cnn.source import user_line
 
-__all__ = ["Call", "Recorder", "calls_of_nodes", "leading_up_to"]
+__all__ = ["Call", "Recorder", "argument_name", "calls_of_nodes", "leading_up_to"]
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +65,7 @@ class Recorder(Observer):
         self.calls.append(call)
 
     def _call(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], shape: Any, dtype: Any) -> Call:
-        sources = [(_argument(op, i), self.source(x)) for i, x in enumerate(inputs)]
+        sources = [(argument_name(op, i), self.source(x)) for i, x in enumerate(inputs)]
         code, instruction = user_line()
         return Call(op, params, sources, shape, dtype, state.path, state.label, code, instruction, inputs=tuple(inputs))
 
@@ -81,7 +81,7 @@ def calls_of_nodes(nodes: Sequence[Node]) -> list[Call]:
     made: dict[int, Call] = {}
     for node in nodes:
         sources = [
-            (_argument(node.op, i), _kept(node, i) if edge is None else made.get(id(edge), edge))
+            (argument_name(node.op, i), _kept(node, i) if edge is None else made.get(id(edge), edge))
             for i, edge in enumerate(node.edges or ())
         ]
         made[id(node)] = Call(
@@ -103,7 +103,7 @@ def leading_up_to(calls: Sequence[Call], ends: Iterable[Call]) -> list[Call]:
     return [call for call in calls if call in found]
 
 
-def _argument(op: Any, i: int) -> str:
+def argument_name(op: Any, i: int) -> str:
     """The name of an op's i-th array argument."""
     names = op.arguments
     lead = len(names) - 1

@@ -10,12 +10,16 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from tinygrad_cnn.graph.dot import drawing_of
 from tinygrad_cnn.graph.graph import Graph
+from tinygrad_cnn.graph.svg import finish, read
+from tinygrad_cnn.graph.titles import clear
 from tinygrad_cnn.serialization import write_atomically
 
 __all__ = ["draw", "render", "save"]
 
 _MOST = 1_000  # boxes: a layout of so many takes a second or some
+_MOST_CLEARED = 300  # boxes: larger pictures are laid out once, whatever their edges run through
 _ENGINES = ("graphviz-pure", "dot")
 _ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json", ".html")
 
@@ -39,15 +43,27 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
 
 def draw(graph: Graph, form: str, engine: str | None, dpi: int, style: dict[str, Any]) -> bytes:
     """A graph's picture; one with too many boxes for a layout to end in good time is folded further, and says so."""
-    return render(graph.to_dot(most=_MOST, **style), form, engine, dpi)
+    if form == "pdf" and engine is None:
+        engine = "dot"  # the only one that writes it
+    drawing = drawing_of(graph, most=_MOST, **style)
+    has_titles = drawing.has_clusters and len(drawing.nodes) <= _MOST_CLEARED
+    places = clear(lambda places: read(_svg(drawing.source(places), engine))) if has_titles else {}
+    picture = render(drawing.source(places), form, engine, dpi)
+    return finish(picture.decode(), drawing.words).encode() if form == "svg" else picture
+
+
+def _svg(dot: str, engine: str | None) -> str:
+    return render(dot, "svg", engine).decode()
 
 
 def render(dot: str, form: str, engine: str | None = None, dpi: int = 144) -> bytes:
     """Lay out DOT source and draw it as "svg", "png" or "pdf"."""
     if engine is not None and engine not in _ENGINES:
         raise ValueError(f"graph: engine is {engine!r}, expected one of {', '.join(_ENGINES)}")
-    if form == "pdf" and engine is None:
-        engine = "dot"  # the only one that writes it
+    if form == "pdf" and engine != "dot":
+        raise ValueError("graph: graphviz-pure writes no PDF, the engine dot does, where Graphviz is installed")
+    if not isinstance(dpi, int) or dpi < 1:
+        raise ValueError(f"graph: dpi is {dpi!r}, expected dots in an inch, from 1")
     command = [_program(engine), "-Kdot", f"-T{form}"]
     if form == "png":
         command.append(f"-Gdpi={dpi}")

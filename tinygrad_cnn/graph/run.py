@@ -109,6 +109,11 @@ class Run:
         self.graph.gradients = watch.edges(arrays)
         return self
 
+    def seed(self) -> Any:
+        """Ones in the shape of the result, with which backward can start; None where it is one number already."""
+        out = self._output()
+        return None if out.array.size == 1 else np.ones(out.shape, out.dtype)
+
     def _output(self) -> Any:
         found = self.outputs
         while isinstance(found, (tuple, list)) and found:
@@ -159,8 +164,12 @@ class _Gradients(Observer):
 
 
 def norm(array: Any) -> float:
-    """The Euclidean norm of all elements."""
-    return float(np.sqrt(np.square(np.asarray(array, np.float64)).sum()))
+    """The Euclidean norm of all elements; NaN or inf only where they hold one, or where it is too large for a float."""
+    values = np.abs(np.asarray(array, np.float64))
+    largest = float(values.max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(np.square(values / largest).sum()))
 
 
 def _all_operands(target: GraphNode, node: Any) -> list[tuple[str, tuple[int, ...], bool]]:
@@ -222,9 +231,8 @@ def profile(graph: Graph, inputs: tuple[Any, ...], repeats: int) -> Graph:
     forward = {number: watch.forward[call.position] for number, call in made.calls.items()}
     found = made.graph
     if isinstance(made.outputs, Tensor) and made.outputs.tracked:
-        seed = None if made.outputs.array.size == 1 else np.ones(made.outputs.shape, made.outputs.dtype)
         with watched_by(watch):
-            made.backward(seed)
+            made.backward(made.seed())
     numbers = {id(call.node): number for number, call in made.calls.items() if call.node is not None}
     backward = {numbers[key]: seconds for key, seconds in watch.backward.items() if key in numbers}
     found.measures = {

@@ -12,6 +12,8 @@ from tinygrad_cnn import autograd
 from tinygrad_cnn.autograd import Node, sum_to, wrap
 from tinygrad_cnn.graph.build import of
 from tinygrad_cnn.graph.graph import Graph
+from tinygrad_cnn.graph.record import argument_name
+from tinygrad_cnn.graph.run import norm
 from tinygrad_cnn.modes import Observer, no_grad, watched_by
 from tinygrad_cnn.tensor import Tensor
 
@@ -48,8 +50,8 @@ class Step:
         return self.node.where
 
     def __repr__(self) -> str:
-        out = ", ".join(f"{name} {g.shape} norm {_norm(g):.3g}" for name, g in self.outgoing.items())
-        come = f"{self.incoming.shape} norm {_norm(self.incoming):.3g}"
+        out = ", ".join(f"{name} {g.shape} norm {norm(g):.3g}" for name, g in self.outgoing.items())
+        come = f"{self.incoming.shape} norm {norm(self.incoming):.3g}"
         return f"<step {self.number}: {self.op} at {self.where}; in {come}; out {out}>"
 
 
@@ -111,7 +113,7 @@ class BackwardSteps(Iterator[Step]):
         for i, (edge, slope) in enumerate(zip(node.edges or (), catch.gradients, strict=True)):
             if edge is not None and slope is not None:
                 array = np.asarray(slope)
-                outgoing[_argument(node, i)] = np.array(
+                outgoing[argument_name(node.op, i)] = np.array(
                     array if array.shape == edge.shape else sum_to(array, edge.shape)
                 )
         return Step(self.done - 1, node, np.array(g), outgoing)
@@ -149,13 +151,3 @@ def backward_steps(output: Tensor, gradient: Any = None, *, model: Any = None) -
     tensor(7.)
     """
     return BackwardSteps(output, gradient, model)
-
-
-def _argument(node: Node, i: int) -> str:
-    names = node.op.arguments
-    lead = len(names) - 1
-    return f"{names[-1]}[{i - lead}]" if node.op.variadic and i >= lead else str(names[i])
-
-
-def _norm(array: Any) -> float:
-    return float(np.linalg.norm(np.asarray(array, np.float64)))

@@ -52,6 +52,7 @@ _COLOURS = {
     "buffer": "#E69F00",
     "no gradient": "#999999",
     "failed": "#D55E00",
+    "folded module": "#999999",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
 from tinygrad_cnn.graph.labels import printable
@@ -76,7 +77,7 @@ def _module_rows(graph: Graph) -> list[tuple[tuple[str, ...], int]]:
         if calls > 1:
             title += f" (called {calls} times)"
         params = graph.parameters_of(mine)
-        mult_adds = sum(_mult_adds(graph, node) for node in mine)
+        mult_adds = _mult_adds(graph, mine)
         row = (
             "│    " * max(depth - 1, 0) + ("├─" if depth else "") + title,
             str(list(ops[-1].shape)) if ops else "not called",
@@ -89,11 +90,18 @@ def _module_rows(graph: Graph) -> list[tuple[tuple[str, ...], int]]:
     return rows
 
 
-def _mult_adds(graph: Graph, node: GraphNode) -> int:
-    """As torchinfo counts: in a convolution each parameter once for each position, elsewhere once for each sample."""
-    params = sum(p.size for p in graph.parameters_of([node]))
-    positions = node.shape[:1] + node.shape[2:] if node.name.startswith("conv") else node.shape[:1]
-    return params * math.prod(positions)
+def _mult_adds(graph: Graph, ops: list[GraphNode]) -> int:
+    """As torchinfo counts: in a convolution each parameter once for each position, elsewhere once for each sample.
+
+    ops: those of a module, of all its calls. Each call's last op makes the result, whose shape tells the samples.
+    """
+    total = 0
+    for _, run in groupby(ops, key=lambda node: node.call):
+        call = list(run)
+        out = call[-1].shape
+        positions = out[:1] + out[2:] if any(node.name.startswith("conv") for node in call) else out[:1]
+        total += sum(p.size for p in graph.parameters_of(call)) * math.prod(positions)
+    return total
 
 
 def _op_rows(graph: Graph) -> list[tuple[tuple[str, ...], int]]:

@@ -13,7 +13,7 @@ def to_text(graph: Graph) -> str:
     rows = [_row(graph, node) for node in graph.nodes]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width) for row in rows]
-    head = f"{graph.title}: {len(graph.ops)} ops, {graph.parameter_count:,} parameters"
+    head = f"{printable(graph.title)}: {len(graph.ops)} ops, {graph.parameter_count:,} parameters"
     return "\n".join([head, *(line.rstrip() for line in lines)])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd import Node, Variable
+from tinygrad_cnn.graph.record import argument_name
 from tinygrad_cnn.modes import Observer, state, watched_by
 from tinygrad_cnn.source import describe, user_line
 
@@ -88,7 +89,7 @@ class _Watch(Observer):
         if kind is None:
             return
         arrays = _arrays(inputs)
-        names = [_argument(op, i) for i in range(len(arrays))]
+        names = [argument_name(op, i) for i in range(len(arrays))]
         bad = next((name for name, x in zip(names, arrays, strict=True) if non_finite(x, (kind,))), None)
         origin = _origin(inputs[names.index(bad)]) if bad else ""
         verb = f"passed on {_word(kind)}, which came in as {bad}{origin}" if bad else f"made {_word(kind)}"
@@ -108,7 +109,7 @@ class _Watch(Observer):
             self.users[id(edge)] = node.op.name
             array = np.asarray(gradient.array if isinstance(gradient, Variable) else gradient)
             if kind := non_finite(array, self.kinds):
-                self._raise(node, _argument(node.op, i), i, kind, np.asarray(_array(g)), array, user)
+                self._raise(node, argument_name(node.op, i), i, kind, np.asarray(_array(g)), array, user)
 
     def _raise(self, node: Node, name: str, i: int, kind: str, g: Any, gradient: Any, user: str) -> None:
         op = node.op.name
@@ -160,12 +161,6 @@ def _facts(name: str, array: Any) -> str:
 def _origin(x: Any) -> str:
     node = getattr(x, "node", None)
     return f" from {node.op.name} at {node.where}" if node is not None else ""
-
-
-def _argument(op: Any, i: int) -> str:
-    names = op.arguments
-    lead = len(names) - 1
-    return f"{names[-1]}[{i - lead}]" if op.variadic and i >= lead else str(names[i])
 
 
 def _array(x: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 
 from tinygrad_cnn import __version__, kernels
@@ -21,6 +22,7 @@ def facts() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         **{name: _version(name) for name in _PACKAGES},
+        "dot, for PDF": shutil.which("dot") or "not found",
         "threads": str(kernels.get_num_threads()),
         "kernels": str(kernels.get_kernels()),
         "bundled data": f"{len(train_set):,} training and {len(test_set):,} test images of MNIST",

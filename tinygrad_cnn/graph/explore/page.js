@@ -8,11 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MOST_BOXES = 1500; // more would make the browser slow; the page then keeps modules folded and says so
 const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis: even steps, also for colour-blind eyes
 
-// Verdicts with their colours, worst first.
-const VERDICTS = [
-  ["NaN first", "#d55e00"], ["inf first", "#d55e00"], ["NaN", "#cc79a7"], ["inf", "#cc79a7"], ["wrong", "#d55e00"], ["ill-conditioned", "#e69f00"],
-  ["kink", "#e69f00"], ["not checked", "#bbbbbb"], ["ok", "#b3e2d5"], ["finite", "#b3e2d5"],
-];
+const VERDICTS = D.verdicts; // with their colours, worst first
 const FOLDED = { sum: "the sum", max: "the greatest", last: "the last op's", worst: "the worst" };
 
 // ---- elements and words ----
@@ -177,6 +173,7 @@ function faceOf(key) {
     key, group, members,
     kind: one ? one.kind : "op",
     family: one ? one.family : ["layer", "composite"].includes(group.kind) ? group.family : "module",
+    order: Math.min(...members.map((node) => node.order)),
     title: group ? group.title : one.title,
     words: group ? [group.cls, group.words].filter(Boolean).join(" ") : [one.cls, one.words].filter(Boolean).join(" "),
     note: count ? `${plural(count, "param")}${frozen ? ", frozen" : ""}` : "",
@@ -314,7 +311,7 @@ function drawBox(face, { x, y }, o, scale) {
   const { key, group, w, h } = face;
   const rx = face.kind === "op" ? 7 : h / 2;
   const element = draw("g", {
-    class: `box ${face.kind}${face.plain ? " plain" : ""}${group ? " group" : ""}`, transform: `translate(${x} ${y})`,
+    class: `box ${face.kind}${face.plain ? " plain" : ""}${group ? " group" : ""}${face.order ? " of-gradient" : ""}`, transform: `translate(${x} ${y})`,
     role: "button", tabindex: -1, "data-key": key,
     "aria-label": [face.title, face.words, face.note, `gives ${face.shape}`, group ? `folded, ${plural(face.inside, "op")}` : ""].filter(Boolean).join(", "),
   });
@@ -541,7 +538,9 @@ function fit(whole = true) {
   const { w, h } = scene.layout;
   const all = Math.min((width - 20) / w, (height - 20) / h, 1.25);
   const k = whole || all > 0.6 ? all : Math.min(0.8, Math.max(all, (width - 20) / w));
-  state.view = { k, x: (width - w * k) / 2, y: all === k ? (height - h * k) / 2 : 10 };
+  const legend = $("legend").open ? $("legend").offsetWidth + 20 : 0; // the picture stands beside it where there is room
+  const left = w * k < width - legend - 10 ? legend : 0;
+  state.view = { k, x: left + (width - left - w * k) / 2, y: all === k ? (height - h * k) / 2 : 10 };
   moveView();
 }
 
@@ -897,6 +896,7 @@ function buildLegend() {
   if (used.has("shape only")) rows.push([draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: 3, fill: "var(--page)", stroke: "var(--rule)" }), "shape only"]);
   rows.push([draw("path", { d: "M1 8H27", stroke: "var(--line)", "stroke-width": 2, "marker-end": "url(#arrow)" }), "data; thick as log of bytes"]);
   if (backwardCount) rows.push([draw("path", { d: "M1 8H27", stroke: "var(--gradient)", "stroke-width": 2, "stroke-dasharray": "6 4" }), "gradient, ‖g‖ its norm"]);
+  if (D.nodes.some((node) => node.order)) rows.push([draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: 3, fill: "var(--page)", stroke: "var(--gradient)", "stroke-width": 2 }), "op of a gradient"]);
   if (D.groups.some((group) => group.kind === "module")) rows.push([draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: 3, fill: "var(--raised)", stroke: "var(--line)" }), "module, folded"]);
   if (D.groups.length) rows.push([draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: 3, fill: "var(--frame)", stroke: "var(--line)", "stroke-dasharray": "4 3" }), "module, unfolded"]);
   for (const [mark, words] of rows) $("legend").lastElementChild.append(make("div", { class: "row" }, draw("svg", { width: 28, height: 16, "aria-hidden": "true" }, mark), make("span", {}, words)));
@@ -1022,6 +1022,7 @@ function start() {
   buildHelp();
   buildTrack();
   render();
+  $("legend").open = stage().width > 600;
   fit(false);
   goTo(0);
   nameTheme();

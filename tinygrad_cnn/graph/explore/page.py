@@ -18,9 +18,10 @@ from tinygrad_cnn.graph.explore.summaries import filters, maps, short, statistic
 from tinygrad_cnn.graph.explore.training_step import Step, take_step
 from tinygrad_cnn.graph.explore.tree import Group, groups_of
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.labels import describe, printable, shape_text
-from tinygrad_cnn.graph.overlay import OVERLAYS, measure, overlay_of
-from tinygrad_cnn.graph.style import THEMES
+from tinygrad_cnn.graph.labels import describe, made_by, printable, shape_text
+from tinygrad_cnn.graph.overlay import OVERLAYS, WORST_FIRST, measure, overlay_of
+from tinygrad_cnn.graph.paint import VERDICTS
+from tinygrad_cnn.graph.style import THEMES, mix
 from tinygrad_cnn.serialization import write_atomically
 
 __all__ = ["explore"]
@@ -109,6 +110,7 @@ def _data(step: Step) -> dict[str, Any]:
         "groups": groups,
         "edges": [{"source": e.source, "target": e.target} for e in graph.edges if {e.source, e.target} <= shown],
         "overlays": _overlays(step),
+        "verdicts": [[verdict, mix(VERDICTS[verdict][0], "#ffffff", 0.6)] for verdict in WORST_FIRST],
     }
 
 
@@ -163,7 +165,8 @@ def _node(
         "name": printable(node.name),
         "title": printable(title or node.name),
         "cls": info.kind if info else node.name if title else "",
-        "words": printable(describe(graph, node)).replace("->", "→") if node.kind == "op" else "",
+        "words": _words(graph, node),
+        "order": node.order,
         "family": node.family,
         "path": printable(node.path),
         "group": group,
@@ -186,6 +189,13 @@ def _node(
         "grad_image": images.of(maps, grad) if pictured else None,
         "sent": _sent(step, node),
     }  # fmt: skip
+
+
+def _words(graph: Graph, node: GraphNode) -> str:
+    if node.kind != "op":
+        return ""
+    words = printable(describe(graph, node)).replace("->", "→")
+    return made_by(node) if node.order and not words else words
 
 
 def _value(step: Step, node: GraphNode) -> np.ndarray[Any, Any] | None:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Literal
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.labels import first_argument
+from tinygrad_cnn.graph.labels import arguments_in, made_by
 from tinygrad_cnn.graph.style import family_of_function
 
 __all__ = ["Group", "groups_of"]
@@ -74,14 +74,14 @@ def _fill(
                 continue
             inner = Group("layer" if info and info.is_layer else "module", child)
             if info is not None:
-                inner.cls, inner.words = info.kind, first_argument(info.extra) if info.is_layer else ""
+                inner.cls, inner.words = info.kind, arguments_in(info.extra)[0] if info.is_layer else ""
             _fill(inner, graph, members, child, calls, titles)
             group.children.append(inner)
             continue
         for (composite, _), own in groupby(members, key=lambda node: (node.composite, node.run)):
             inside = list(own)
             if composite and len(inside) > 1 and not (group.kind == "layer" and len(inside) == len(ops)):
-                group.children.append(Group("composite", composite, children=[*inside]))
+                group.children.append(Group("composite", made_by(inside[0]), children=[*inside]))
             else:
                 group.children += inside
 
