@@ -5,7 +5,6 @@ What the pages of the ops describe is only linked. Functions and classes are des
 
 from __future__ import annotations
 
-import enum
 import functools
 import importlib
 import inspect
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from builder.markdown import described, docstring, first_sentence
+from builder.markdown import cell, described, docstring, first_sentence
 from tinygrad_cnn.autograd import Op
 
 # Every module that people import from, in the order of the reference's table.
@@ -55,6 +54,12 @@ class Reference:
 
     def __init__(self, homes: dict[int, str]) -> None:
         self.homes = dict(homes)  # of a function or class that was described: its full name
+        self.classes: dict[type, str] = {}  # of each public class: its full name, which comes before its description
+        for name in MODULES:
+            module = importlib.import_module(name)
+            for public in module.__all__:
+                if inspect.isclass(kind := getattr(module, public)) and (name not in PASSES_ON or kind not in self.classes):
+                    self.classes[kind] = f"{name}.{public}"
 
     def page(self, name: str) -> str:
         """The page of one module."""
@@ -65,9 +70,9 @@ class Reference:
         for public in names:
             value = getattr(module, public)
             if isinstance(value, ModuleType):
-                links.append(f"| {{py:mod}}`{value.__name__}` | {first_sentence(value.__doc__)} |")
+                links.append(f"| {{py:mod}}`{value.__name__}` | {cell(first_sentence(value.__doc__))} |")
             elif id(value) in self.homes:
-                links.append(f"| {{py:obj}}`{public} <{self.homes[id(value)]}>` | {summary(value)} |")
+                links.append(f"| {{py:obj}}`{public} <{self.homes[id(value)]}>` | {cell(summary(value))} |")
             else:
                 parts.append(self.entry(module.__name__, public, value))
         if links:
@@ -90,20 +95,23 @@ class Reference:
         return head + described("data", name, f"`{value!r}`", None, place)
 
     def members(self, kind: type) -> Iterator[str]:
-        """What a class itself defines and documents; what it inherits is described with its base."""
-        bases = [base for base in kind.__mro__[1:] if base.__module__.startswith("tinygrad_cnn") and not issubclass(kind, enum.Enum)]
-        if bases:
-            yield "Bases: " + ", ".join(f"`{base.__module__}.{base.__qualname__}`" for base in bases) + "\n"
-        for name, raw in sorted(vars(kind).items()):
+        """What a class documents, with what it has from bases that are not public; public bases are linked."""
+        own = [c for c in kind.__mro__ if c.__module__.startswith("tinygrad_cnn")]
+        if bases := [base for base in own[1:] if base in self.classes]:
+            yield "Based on " + ", ".join(f"{{py:class}}`{self.classes[base]}`" for base in bases) + ".\n"
+            own = [c for c in own[: own.index(bases[0])]]
+        members: dict[str, Any] = {}
+        for c in reversed(own):
+            members |= vars(c)
+        for name, raw in sorted(members.items()):
             if name.startswith("_") and name not in _SHOWN:
                 continue
             value = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
             if id(value) in self.homes:
                 yield f"- `{name}`: {{py:obj}}`{self.homes[id(value)]}`\n"
             elif isinstance(value, property | functools.cached_property):
-                text = docstring(value.__doc__)
-                yield described("property", name, text)
-            elif (callable(value) or isinstance(value, Op)) and value.__doc__ and not inspect.isclass(value):
+                yield described("property", name, docstring(value.__doc__))
+            elif callable(value) and value.__doc__ and not inspect.isclass(value):
                 flag = {staticmethod: ":staticmethod:", classmethod: ":classmethod:"}.get(type(raw))
                 yield described("method", name, docstring(value.__doc__), value, *([flag] if flag else []))
 
@@ -128,7 +136,7 @@ def write_pages(folder: Path, homes: dict[int, str]) -> None:
         pages[name] = reference.page(name)
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text)
-    rows = [f"| [{n}]({n}.md) | {first_sentence(importlib.import_module(n).__doc__)} |" for n in MODULES]
+    rows = [f"| [{n}]({n}.md) | {cell(first_sentence(importlib.import_module(n).__doc__))} |" for n in MODULES]
     toctree = "```{toctree}\n:hidden:\n\n" + "\n".join(MODULES) + "\n```"
     (folder / "index.md").write_text("\n".join([INTRODUCTION, "| module | what is in it |\n|---|---|", *rows, "", toctree, ""]))
 

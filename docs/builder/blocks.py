@@ -3,7 +3,7 @@
 Blocks of ```python share their names, blocks of ```sh run in bash, all in one folder. A block of ```output says what
 the block before it printed, exactly (`...` stands for anything, as in doctest). Only a block with the comment
 `<!-- not run: why -->` on the line above is left out. The tests run every page; the site's build runs those that make
-files, and shows these.
+files, and shows these. `python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +47,34 @@ def blocks(page: Path) -> list[Block]:
 
 def run_page(page: Path, folder: Path) -> None:
     """Run a page's blocks in `folder`; AssertionError if one prints something else than the page says."""
+    for block, printed in outputs(page, folder):
+        check(block, printed, page)
+
+
+def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
+    """Run a page's blocks in `folder`; each block of output, and what was really printed."""
     names: dict[str, object] = {"__name__": "__main__"}
     printed = ""
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), importing_from(folder):
         for block in blocks(page):
             if block.kind == "output":
-                check(block, printed, page)
+                yield block, printed
             elif block.runs:
                 printed = run_python(block, page, names) if block.kind == "python" else run_shell(block, page)
+
+
+@contextlib.contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Within it, modules in `folder` can be imported, as in a Python that was started there; then they are forgotten."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+                del sys.modules[name]
 
 
 def run_python(block: Block, page: Path, names: dict[str, object]) -> str:
@@ -79,11 +100,27 @@ def run_shell(block: Block, page: Path) -> str:
     return done.stdout
 
 
+def agrees(block: Block, printed: str) -> bool:
+    """Whether an output block shows what was printed."""
+    return doctest.OutputChecker().check_output(block.text, printed, doctest.ELLIPSIS)
+
+
+def correct(page: Path) -> None:
+    """Run a page, and write what was really printed into the output blocks that show something else."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(outputs(page, Path(folder)))
+    text = page.read_text()
+    for block, printed in found:
+        if not agrees(block, printed):
+            text = text.replace(f"```output\n{block.text}```", f"```output\n{printed}```", 1)
+    page.write_text(text)
+
+
 def check(block: Block, printed: str, page: Path) -> None:
     """Raise AssertionError unless the output block shows what was printed."""
-    checker, options = doctest.OutputChecker(), doctest.ELLIPSIS
-    if not checker.check_output(block.text, printed, options):
-        difference = checker.output_difference(doctest.Example("", block.text), printed, options | doctest.REPORT_NDIFF)
+    if not agrees(block, printed):
+        options = doctest.ELLIPSIS | doctest.REPORT_NDIFF
+        difference = doctest.OutputChecker().output_difference(doctest.Example("", block.text), printed, options)
         raise AssertionError(f"{page.name}:{block.line} shows another output than the real one\n{difference}")
 
 
@@ -98,3 +135,8 @@ def graphs_are_drawn(theme: str) -> Iterator[None]:
         yield
     finally:
         to_dot.__kwdefaults__ = before
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        correct(Path(name).resolve())

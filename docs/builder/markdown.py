@@ -13,7 +13,7 @@ from typing import Any
 
 from tinygrad_cnn.autograd import Op
 
-__all__ = ["described", "docstring", "first_sentence", "signature"]
+__all__ = ["cell", "described", "docstring", "first_sentence", "signature"]
 
 _CODE = re.compile(r"(`[^`]+`)", re.DOTALL)
 _SPECIAL = re.compile(r"([\\*_\[\]<>|~#$])")
@@ -45,6 +45,11 @@ def _prose(text: str) -> str:
 def first_sentence(text: str | None) -> str:
     """What a docstring says first, as Markdown."""
     return _prose(inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " "))
+
+
+def cell(text: str) -> str:
+    """Markdown that may stand in a table: a `|` in code would end the cell."""
+    return re.sub(r"(?<!\\)\|", r"\\|", text)
 
 
 def signature(thing: Any) -> str:

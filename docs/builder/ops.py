@@ -27,7 +27,7 @@ import hypothesis
 import numpy as np
 
 import tinygrad_cnn as tg
-from builder.markdown import described, docstring, first_sentence
+from builder.markdown import cell, described, docstring, first_sentence
 from builder.pictures import Pictures
 from tinygrad_cnn import nn, ops
 from tinygrad_cnn.autograd import Op
@@ -309,7 +309,7 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
         page += [entry_text(entry, homes, rows, drawn) for entry in inner]
         (folder / f"{file}.md").write_text("\n".join(page))
         index += [f"## [{TITLES[family]}]({file}.md)\n\n| op | what it computes |\n|---|---|"]
-        index += [f"| {{py:func}}`{e.name} <{e.home}.{e.name}>` | {first_sentence(e.call.__doc__)} |" for e in public]
+        index += [f"| {{py:func}}`{e.name} <{e.home}.{e.name}>` | {cell(first_sentence(e.call.__doc__))} |" for e in public]
         index.append("")
     index.append("```{toctree}\n:hidden:\n\n" + "\n".join(FILES.get(family, family) for family in found) + "\n```\n")
     (folder / "index.md").write_text("\n".join(index))
