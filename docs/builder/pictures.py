@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tinygrad_cnn.graph import Graph
 
-__all__ = ["Pictures", "figure"]
+__all__ = ["Pictures", "figure", "width_of"]
+
+SMALLEST = 0.6  # of its own size, at which the text of a graph can still be read
 
 
 class Pictures:
@@ -31,11 +34,21 @@ class Pictures:
         return figure(f"{self.address}/{name}.svg", f"{self.address}/{name}-dark.svg", f"The graph of {name}")
 
 
-def figure(light: str, dark: str | None, words: str) -> str:
-    """The HTML of a picture that opens in full size when it is clicked."""
+def figure(light: str, dark: str | None, words: str, width: float = 0) -> str:
+    """The HTML of a picture that opens in full size when it is clicked.
+
+    width: of the picture, in CSS pixels. A wide one is scrolled rather than made so small that nobody can read it.
+    """
     forms = [("only-light", light), ("only-dark", dark)] if dark else [("on-white", light)]
     alt = html.escape(words, quote=True)
+    least = f' style="min-width: {SMALLEST * width:.0f}px"' if width else ""
     return "".join(
-        f'<a class="picture {kind}" href="{address}"><img src="{address}" alt="{alt}" loading="lazy"></a>'
+        f'<a class="picture {kind}" href="{address}"><img src="{address}" alt="{alt}" loading="lazy"{least}></a>'
         for kind, address in forms
     )
+
+
+def width_of(path: Path) -> float:
+    """The width of an SVG in CSS pixels; 0 for other files."""
+    found = re.search(r'<svg width="([\d.]+)pt"', path.read_text()) if path.suffix == ".svg" else None
+    return float(found[1]) * 4 / 3 if found else 0

@@ -20,7 +20,7 @@ from typing import Any
 import tinygrad_cnn as tg
 from builder import api, ops
 from builder.blocks import ROOT, graphs_are_drawn, run_page
-from builder.pictures import Pictures, figure
+from builder.pictures import Pictures, figure, width_of
 
 DOCS = ROOT / "docs"
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.MULTILINE)
@@ -65,12 +65,12 @@ def with_what_it_makes(page: Path, made: Path) -> str:
                 shutil.copy(kept, (made.parent / target).parent)
         dark = re.sub(r"(\.\w+)$", r"-dark\1", target)
         has_dark = (where / dark).exists()
-        return figure(f"{base}/{target}", f"{base}/{dark}" if has_dark else None, words)
+        return figure(f"{base}/{target}", f"{base}/{dark}" if has_dark else None, words, width_of(where / target))
 
     text = PICTURE.sub(shown, text)
     for target in wanted:
         text = re.sub(rf"\[([^\]]+)\]\({re.escape(target)}\)", rf'<a href="{address}/{target}">\1</a>', text)
-    return text.replace("```output\n", "```text\n")
+    return text.replace("```output\n", "```{code-block} text\n:class: output\n\n")
 
 
 def run_for_files(page: Path, folder: Path, wanted: set[str]) -> None:
