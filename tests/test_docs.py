@@ -1,4 +1,4 @@
-"""The code in the README and in docs/ runs, in order, each page in a folder of its own, and prints what the page says."""
+"""The code in the README and in docs/ runs, each page in a folder of its own, and prints what the page says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
@@ -53,7 +52,9 @@ def test_a_wrong_output_and_a_failing_command_are_found(tmp_path: Path) -> None:
         page.write_text(text)
         with pytest.raises(AssertionError, match=message):
             blocks.run_page(page, tmp_path)
-    page.write_text("```python\nprint(1 + 1)\n```\n\n```output\n2\n```\n\n<!-- not run: a test -->\n```sh\nexit 3\n```\n")
+    page.write_text(
+        "```python\nprint(1 + 1)\n```\n\n```output\n2\n```\n\n<!-- not run: a test -->\n```sh\nexit 3\n```\n"
+    )
     blocks.run_page(page, tmp_path)
 
 

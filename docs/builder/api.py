@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from builder.markdown import cell, described, docstring, first_sentence
+from builder.markdown import cell, described, docstring, first_sentence, parameters
 from tinygrad_cnn.autograd import Op
 
 # Every module that people import from, in the order of the reference's table.
@@ -58,7 +58,9 @@ class Reference:
         for name in MODULES:
             module = importlib.import_module(name)
             for public in module.__all__:
-                if inspect.isclass(kind := getattr(module, public)) and (name not in PASSES_ON or kind not in self.classes):
+                if inspect.isclass(kind := getattr(module, public)) and (
+                    name not in PASSES_ON or kind not in self.classes
+                ):
                     self.classes[kind] = f"{name}.{public}"
 
     def page(self, name: str) -> str:
@@ -66,40 +68,39 @@ class Reference:
         module = importlib.import_module(name)
         names = sorted(public_names(module), key=str.lower)
         parts = [f"# {name}", docstring(module.__doc__), f"```{{py:module}} {name}\n```"]
-        links = []
+        links, values = [], []
         for public in names:
             value = getattr(module, public)
             if isinstance(value, ModuleType):
                 links.append(f"| {{py:mod}}`{value.__name__}` | {cell(first_sentence(value.__doc__))} |")
             elif id(value) in self.homes:
                 links.append(f"| {{py:obj}}`{public} <{self.homes[id(value)]}>` | {cell(summary(value))} |")
+            elif isinstance(value, np.dtype) or not callable(value) or not _is_ours(value):
+                values.append(f"| `{public}` | {cell(in_words(value))} |")
             else:
                 parts.append(self.entry(module.__name__, public, value))
+        if values:
+            parts += ["## Values", "| name | value |\n|---|---|\n" + "\n".join(values)]
         if links:
             title = "Described elsewhere" if len(links) < len(names) else "Names"
             parts += [f"## {title}", "| name | what it is |\n|---|---|\n" + "\n".join(links)]
         return "\n\n".join(parts) + "\n"
 
     def entry(self, module: str, name: str, value: Any) -> str:
-        """One name of a module: a class with its members, a function, or a value."""
-        place = f":module: {module}"
-        head = f"## {name}\n\n"
-        if inspect.isclass(value) and not issubclass(value, np.generic):
-            self.homes[id(value)] = f"{module}.{name}"
-            members = "\n".join(self.members(value))
-            text = f"{docstring(value.__doc__)}\n\n{members}"
-            return head + described("class", name, text, value, place)
-        if callable(value) and not isinstance(value, np.dtype):
-            self.homes[id(value)] = f"{module}.{name}"
-            return head + described("function", name, docstring(value.__doc__), value, place)
-        return head + described("data", name, f"`{value!r}`", None, place)
+        """One name of a module: a class with its members, or a function."""
+        self.homes[id(value)] = f"{module}.{name}"
+        text = docstring(value.__doc__, parameters(value))
+        if inspect.isclass(value):
+            text = "\n\n".join([text, *self.members(value)])
+        kind = "class" if inspect.isclass(value) else "function"
+        return f"## {name}\n\n" + described(kind, name, text, value, f":module: {module}")
 
     def members(self, kind: type) -> Iterator[str]:
         """What a class documents, with what it has from bases that are not public; public bases are linked."""
         own = [c for c in kind.__mro__ if c.__module__.startswith("tinygrad_cnn")]
         if bases := [base for base in own[1:] if base in self.classes]:
             yield "Based on " + ", ".join(f"{{py:class}}`{self.classes[base]}`" for base in bases) + ".\n"
-            own = [c for c in own[: own.index(bases[0])]]
+            own = own[: own.index(bases[0])]
         members: dict[str, Any] = {}
         for c in reversed(own):
             members |= vars(c)
@@ -113,12 +114,28 @@ class Reference:
                 yield described("property", name, docstring(value.__doc__))
             elif callable(value) and value.__doc__ and not inspect.isclass(value):
                 flag = {staticmethod: ":staticmethod:", classmethod: ":classmethod:"}.get(type(raw))
-                yield described("method", name, docstring(value.__doc__), value, *([flag] if flag else []))
+                yield described(
+                    "method", name, docstring(value.__doc__, parameters(value)), value, *([flag] if flag else [])
+                )
 
 
 def public_names(module: ModuleType) -> list[str]:
     """The names of a module's `__all__`, each one once."""
     return list(dict.fromkeys(module.__all__))
+
+
+def _is_ours(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).startswith("tinygrad_cnn") or isinstance(value, Op)
+
+
+def in_words(value: Any) -> str:
+    """A value that is no function or class of the package, as Markdown."""
+    if isinstance(value, dict):
+        return "A dict with " + ", ".join(f"`{key}`" for key in value)
+    if inspect.isclass(value):
+        return f"`{value.__module__}.{value.__name__}`"
+    plain = isinstance(value, int | float | str | tuple | np.dtype)
+    return f"`{value!r}`" if plain else first_sentence(type(value).__doc__)
 
 
 def summary(value: Any) -> str:
@@ -138,7 +155,9 @@ def write_pages(folder: Path, homes: dict[int, str]) -> None:
         (folder / f"{name}.md").write_text(text)
     rows = [f"| [{n}]({n}.md) | {cell(first_sentence(importlib.import_module(n).__doc__))} |" for n in MODULES]
     toctree = "```{toctree}\n:hidden:\n\n" + "\n".join(MODULES) + "\n```"
-    (folder / "index.md").write_text("\n".join([INTRODUCTION, "| module | what is in it |\n|---|---|", *rows, "", toctree, ""]))
+    (folder / "index.md").write_text(
+        "\n".join([INTRODUCTION, "| module | what is in it |\n|---|---|", *rows, "", toctree, ""])
+    )
 
 
 PASSES_ON = ("tinygrad_cnn", "tinygrad_cnn.utils.checkpoint", "tinygrad_cnn.utils.data", "tinygrad_cnn.kernels")

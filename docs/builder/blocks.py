@@ -65,7 +65,7 @@ def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
 
 @contextlib.contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Within it, modules in `folder` can be imported, as in a Python that was started there; then they are forgotten."""
+    """Within it, modules in `folder` can be imported, as in a Python started there; then they are forgotten."""
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
@@ -112,6 +112,7 @@ def correct(page: Path) -> None:
     text = page.read_text()
     for block, printed in found:
         if not agrees(block, printed):
+            printed = printed.replace(str(page.parent), "...").replace(".../", "...")
             text = text.replace(f"```output\n{block.text}```", f"```output\n{printed}```", 1)
     page.write_text(text)
 

@@ -8,24 +8,35 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tinygrad_cnn.autograd import Op
 
-__all__ = ["cell", "described", "docstring", "first_sentence", "signature"]
+__all__ = ["cell", "described", "docstring", "first_sentence", "parameters", "signature"]
 
 _CODE = re.compile(r"(`[^`]+`)", re.DOTALL)
 _SPECIAL = re.compile(r"([\\*_\[\]<>|~#$])")
 _FACT = re.compile(r"(?<=[.;:)])\n(?=[\w*][\w*, ()]{0,60}: )")  # "padding: zeros around the input", "Errors: ..."
 
 
-def docstring(text: str | None) -> str:
-    """A docstring as Markdown: prose stays prose (its `*` and `_` mean themselves), doctests become code."""
-    return "\n\n".join(_parts(inspect.cleandoc(text or "")))
+def docstring(text: str | None, names: Collection[str] = ()) -> str:
+    """A docstring as Markdown: prose stays prose (its `*` and `_` mean themselves), doctests become code.
+
+    names: of the parameters; what is said of one (`name: ...`) begins with it in the type of code.
+    """
+    return "\n\n".join(_parts(inspect.cleandoc(text or ""), names))
 
 
-def _parts(text: str) -> Iterator[str]:
+def parameters(thing: Any) -> list[str]:
+    """The names of what a function or a class takes."""
+    try:
+        return list(inspect.signature(thing.kernel if isinstance(thing, Op) else thing).parameters)
+    except (TypeError, ValueError):  # a class made in C
+        return []
+
+
+def _parts(text: str, names: Collection[str]) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         part = paragraph.strip("\n")
         if part.lstrip().startswith(">>>"):
@@ -33,12 +44,15 @@ def _parts(text: str) -> Iterator[str]:
         elif part.startswith("    "):
             yield f"```python\n{textwrap.dedent(part)}\n```"
         elif part:
-            yield _prose(part)
+            yield _prose(part, names)
 
 
-def _prose(text: str) -> str:
-    """Prose with its special characters escaped; each named fact begins a paragraph of its own."""
+def _prose(text: str, names: Collection[str] = ()) -> str:
+    """Prose with its special characters escaped; each named fact that begins a line begins a paragraph."""
     text = _FACT.sub("\n\n", text)
+    if names:  # at the beginning, or after a sentence or another name
+        known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+        text = re.sub(rf"(?:^|(?<=[.;,:]\s)|(?<=\n))({known})(?=: |, (?:{known})\b[^.]*?: )", r"`\1`", text)
     return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in _CODE.split(text))
 
 
@@ -55,12 +69,13 @@ def cell(text: str) -> str:
 def signature(thing: Any) -> str:
     """The arguments as a call is written, with the annotations and defaults that they have in the source."""
     try:
-        parameters = inspect.signature(thing.kernel if isinstance(thing, Op) else thing).parameters.values()
+        found = inspect.signature(thing.kernel if isinstance(thing, Op) else thing)
     except (TypeError, ValueError):  # a class made in C
         return "()"
+    given = list(found.parameters.values())
     parts: list[str] = []
-    kinds = [p.kind for p in parameters]
-    for i, p in enumerate(parameters):
+    kinds = [p.kind for p in given]
+    for i, p in enumerate(given):
         if p.name in ("self", "cls") and i == 0:
             continue
         if p.kind is p.KEYWORD_ONLY and p.VAR_POSITIONAL not in kinds[:i] and p.KEYWORD_ONLY not in kinds[:i]:
@@ -71,7 +86,9 @@ def signature(thing: Any) -> str:
         parts.append(f"{star}{p.name}{note}{default}")
         if p.kind is p.POSITIONAL_ONLY and p.POSITIONAL_ONLY not in kinds[i + 1 :]:
             parts.append("/")
-    return f"({', '.join(parts)})"
+    result = found.return_annotation
+    silent = inspect.isclass(thing) or result in (found.empty, "Any", Any)  # what an op returns, its text says
+    return f"({', '.join(parts)})" + ("" if silent else f" -> {_annotation(result)}")
 
 
 def _annotation(annotation: Any) -> str:

@@ -27,7 +27,7 @@ import hypothesis
 import numpy as np
 
 import tinygrad_cnn as tg
-from builder.markdown import cell, described, docstring, first_sentence
+from builder.markdown import cell, described, docstring, first_sentence, parameters
 from builder.pictures import Pictures
 from tinygrad_cnn import nn, ops
 from tinygrad_cnn.autograd import Op
@@ -64,8 +64,8 @@ same function. An op is one kernel with gradient rules; a function made of ops h
 
 INNER = """## What gradients are made of
 
-These ops are nobody's to call, as a rule: the gradient rules above are made of them. They have rules themselves, so that
-gradients of gradients exist.
+These ops are nobody's to call, as a rule: the gradient rules above are made of them. They have rules themselves, so
+that gradients of gradients exist.
 """
 
 
@@ -170,7 +170,9 @@ def graph_of(entry: Entry, sample: Sample) -> Graph | None:
 
     def name_of(key: int | str) -> str:
         p = parameters[min(key, len(parameters) - 1)] if isinstance(key, int) else None
-        return str(key) if p is None else f"{p.name}[{int(key) - len(parameters) + 1}]" if p.kind is VARIADIC else p.name
+        return (
+            str(key) if p is None else f"{p.name}[{int(key) - len(parameters) + 1}]" if p.kind is VARIADIC else p.name
+        )
 
     def holes(value: Any, name: str) -> Any:
         """The value with a hole for each array in it."""
@@ -274,7 +276,7 @@ def entry_text(entry: Entry, homes: dict[str, str], rows: Rows, pictures: Pictur
     graph = graph_of(entry, sample)
     if graph is not None and not graph.ops and spec is not None:  # the example shows that nothing happens
         graph, source = graph_of(entry, sample_of(spec)), "a call that the gradient tests make"
-    text = docstring(entry.call.__doc__)
+    text = docstring(entry.call.__doc__, parameters(entry.call))
     parts = [f"## {entry.name}", described("function", entry.name, text, entry.call, f":module: {entry.home}")]
     rooms = {"nn.functional": nn.functional, "Tensor": tg.Tensor}
     places = [f"`{name}.{entry.name}`" for name, room in rooms.items() if entry.public and hasattr(room, entry.name)]
@@ -311,7 +313,9 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
         page += [entry_text(entry, homes, rows, drawn) for entry in inner]
         (folder / f"{file}.md").write_text("\n".join(page))
         index += [f"## [{TITLES[family]}]({file}.md)\n\n| op | what it computes |\n|---|---|"]
-        index += [f"| {{py:func}}`{e.name} <{e.home}.{e.name}>` | {cell(first_sentence(e.call.__doc__))} |" for e in public]
+        index += [
+            f"| {{py:func}}`{e.name} <{e.home}.{e.name}>` | {cell(first_sentence(e.call.__doc__))} |" for e in public
+        ]
         index.append("")
     index.append("```{toctree}\n:hidden:\n\n" + "\n".join(FILES.get(family, family) for family in found) + "\n```\n")
     (folder / "index.md").write_text("\n".join(index))

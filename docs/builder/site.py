@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,9 +92,19 @@ def sphinx(source: Path, out: Path) -> None:
     from sphinx.cmd.build import build_main
 
     extra = source.parent / "extra"
-    arguments = ["-b", "html", "-W", "--keep-going", "-q", "-j", "2", "-c", str(DOCS), "-d", str(source.parent / "doctrees")]
+    arguments = [
+        "-b",
+        "html",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-j",
+        "2",
+        "-c",
+        str(DOCS),
+        "-d",
+        str(source.parent / "doctrees"),
+    ]
     code = build_main([*arguments, "-D", f"html_extra_path={extra}", str(source), str(out)])
     if code:
         sys.exit(code)
-
-

@@ -19,7 +19,9 @@ BUILT = ROOT / "build" / "docs" / "html"
 @pytest.fixture(scope="module")
 def site() -> Path:
     """The built site; it is built here unless it is newer than everything that it is made of."""
-    made_of = [p for room in ("docs", "tinygrad_cnn") for p in (ROOT / room).rglob("*") if p.suffix in (".py", ".md", ".css")]
+    made_of = [
+        p for room in ("docs", "tinygrad_cnn") for p in (ROOT / room).rglob("*") if p.suffix in (".py", ".md", ".css")
+    ]
     index = BUILT / "index.html"
     if not index.exists() or index.stat().st_mtime < max(p.stat().st_mtime for p in made_of):
         subprocess.run([sys.executable, str(ROOT / "docs" / "build.py")], check=True, cwd=ROOT)
