@@ -5,6 +5,7 @@ The package's docstrings are plain prose with `code` in backticks, doctests, and
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
@@ -42,9 +43,18 @@ def _parts(text: str, names: Collection[str]) -> Iterator[str]:
         if part.lstrip().startswith(">>>"):
             yield f"```pycon\n{textwrap.dedent(part)}\n```"
         elif part.startswith("    "):
-            yield f"```python\n{textwrap.dedent(part)}\n```"
+            text = textwrap.dedent(part)
+            yield f"```{'python' if _is_python(text) else 'text'}\n{text}\n```"
         elif part:
             yield _prose(part, names)
+
+
+def _is_python(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
 
 
 def _prose(text: str, names: Collection[str] = ()) -> str:
