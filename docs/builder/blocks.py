@@ -1,7 +1,7 @@
 """The code of a page: which blocks it has, and running them in order, as a reader would.
 
 Blocks of ```python share their names, blocks of ```sh run in bash, all in one folder. A block of ```output says what
-the block before it printed, exactly (`...` stands for anything, as in doctest). Only a block with the comment
+the block before it printed, exactly (`...` stands for anything, as in doctest; the page's own place on the disk is left out). Only a block with the comment
 `<!-- not run: why -->` on the line above is left out. The tests run every page; the site's build runs those that make
 files, and shows these. `python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
 """
@@ -58,7 +58,7 @@ def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
     with contextlib.chdir(folder), importing_from(folder):
         for block in blocks(page):
             if block.kind == "output":
-                yield block, printed
+                yield block, printed.replace(str(page), page.name)
             elif block.runs:
                 printed = run_python(block, page, names) if block.kind == "python" else run_shell(block, page)
 
@@ -112,7 +112,6 @@ def correct(page: Path) -> None:
     text = page.read_text()
     for block, printed in found:
         if not agrees(block, printed):
-            printed = printed.replace(str(page.parent), "...").replace(".../", "...")
             text = text.replace(f"```output\n{block.text}```", f"```output\n{printed}```", 1)
     page.write_text(text)
 
