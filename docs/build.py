@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the package that lies beside these pages, installed or not
+
 from builder.blocks import ROOT
 from builder.site import build
 

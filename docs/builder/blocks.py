@@ -1,9 +1,11 @@
 """The code of a page: which blocks it has, and running them in order, as a reader would.
 
 Blocks of ```python share their names, blocks of ```sh run in bash, all in one folder. A block of ```output says what
-the block before it printed, exactly (`...` stands for anything, as in doctest; the page's own place on the disk is left out). Only a block with the comment
-`<!-- not run: why -->` on the line above is left out. The tests run every page; the site's build runs those that make
-files, and shows these. `python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
+the block before it printed, exactly (`...` stands for anything, as in doctest; of the page's own path only the name is
+kept). Only a block with the comment `<!-- not run: why -->` on the line above is left out. The tests run every page; the
+site's build runs those that make files, and shows these.
+
+`PYTHONPATH=. python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
 """
 
 from __future__ import annotations
