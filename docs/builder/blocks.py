@@ -2,8 +2,8 @@
 
 Blocks of ```python share their names, blocks of ```sh run in bash, all in one folder. A block of ```output says what
 the block before it printed, exactly (`...` stands for anything, as in doctest; of the page's own path only the name is
-kept). Only a block with the comment `<!-- not run: why -->` on the line above is left out. The tests run every page; the
-site's build runs those that make files, and shows these.
+kept). Only a block with the comment `<!-- not run: why -->` on the line above is left out. The tests run every page;
+the site's build runs those that make files, and shows these.
 
 `PYTHONPATH=. python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
 """
