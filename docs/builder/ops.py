@@ -55,8 +55,8 @@ FILES = {"index": "indexing"}  # index.md is the first page of a folder
 INTRODUCTION = """# The ops
 
 The {count} functions that models are made of, by family. For each: what it computes, with shapes and an example; its
-gradient, which is the code that runs; what it does at ties and kinks; and the graph of the example, on which dashed
-edges are gradients (of a gradient of ones at the output).
+gradient, which is the code that runs; what it does at ties and kinks, if it has some; and the graph of the example, on
+which dashed edges are gradients (of a gradient of ones at the output).
 
 These pages are written by the build from the ops themselves. `tinygrad_cnn.NAME` and `tinygrad_cnn.ops.NAME` are the
 same function. An op is one kernel with gradient rules; a function made of ops has none of its own, and needs none.

@@ -22,6 +22,8 @@ from builder.blocks import ROOT, graphs_are_drawn, run_page
 from builder.pictures import Pictures, figure, width_of
 
 DOCS = ROOT / "docs"
+LINES = re.MULTILINE | re.DOTALL
+SOURCE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)[^)]*\)")  # a link to a file of the project that is no page
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.MULTILINE)
 MADE = re.compile(r"\]\(([\w./-]+\.(?:html|svg|png|csv|json))\)")
 
@@ -35,6 +37,8 @@ def build(out: Path) -> None:
     source.mkdir(parents=True)
     for page in sorted(DOCS.glob("*.md")):
         (source / page.name).write_text(with_what_it_makes(page, made))
+    index = source / "index.md"
+    index.write_text(with_the_other_pages(index.read_text(), [page.stem for page in source.glob("*.md")]))
     jobs: list[Future[Any]] = []
     with ThreadPoolExecutor(2) as pool:
         ops.write_pages(source / "ops", lambda page: Pictures(made, page, pool, jobs))
@@ -43,6 +47,13 @@ def build(out: Path) -> None:
     entries = [entry for family in ops.families().values() for entry in family]
     api.write_pages(source / "api", {id(entry.function): f"{entry.home}.{entry.name}" for entry in entries})
     sphinx(source, out)
+
+
+def with_the_other_pages(index: str, names: list[str]) -> str:
+    """The first page, with those pages in the menu that it does not name in one of its own lists."""
+    listed = {line for block in re.findall(r"^```\{toctree\}\n(.*?)^```", index, LINES) for line in block.splitlines()}
+    more = sorted(set(names) - listed - {"index"})
+    return index + "\n```{toctree}\n:hidden:\n:caption: More\n\n" + "\n".join(more) + "\n```\n" if more else index
 
 
 def with_what_it_makes(page: Path, made: Path) -> str:
@@ -66,7 +77,7 @@ def with_what_it_makes(page: Path, made: Path) -> str:
         has_dark = (where / dark).exists()
         return figure(f"{base}/{target}", f"{base}/{dark}" if has_dark else None, words, width_of(where / target))
 
-    text = PICTURE.sub(shown, text)
+    text = PICTURE.sub(shown, SOURCE.sub(r"`\2`", text))
     for target in wanted:
         text = re.sub(rf"\[([^\]]+)\]\({re.escape(target)}\)", rf'<a href="{address}/{target}">\1</a>', text)
     return text.replace("```output\n", "```{code-block} text\n:class: output\n\n")
