@@ -108,8 +108,9 @@ class Reference:
             if name.startswith("_") and name not in _SHOWN:
                 continue
             value = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
-            if id(value) in self.homes:
-                yield f"- `{name}`: {{py:obj}}`{self.homes[id(value)]}`\n"
+            plain = inspect.unwrap(value) if callable(value) else value  # an op's kernel, behind the op as a method
+            if home := self.homes.get(id(value)) or self.homes.get(id(plain)):
+                yield f"- `{name}`: {{py:obj}}`{home}`\n"
             elif isinstance(value, property | functools.cached_property):
                 yield described("property", name, docstring(value.__doc__))
             elif callable(value) and value.__doc__ and not inspect.isclass(value):

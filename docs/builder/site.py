@@ -45,7 +45,8 @@ def build(out: Path) -> None:
         for job in jobs:
             job.result()
     entries = [entry for family in ops.families().values() for entry in family]
-    api.write_pages(source / "api", {id(entry.function): f"{entry.home}.{entry.name}" for entry in entries})
+    homes = {id(function): f"{e.home}.{e.name}" for e in entries for function in (e.function, e.call)}
+    api.write_pages(source / "api", homes)
     sphinx(source, out)
 
 
