@@ -110,7 +110,7 @@ class Reference:
             value = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
             plain = inspect.unwrap(value) if callable(value) else value  # an op's kernel, behind the op as a method
             if home := self.homes.get(id(value)) or self.homes.get(id(plain)):
-                yield f"- `{name}`: {{py:obj}}`{home}`\n"
+                yield f"Computes {{py:obj}}`{home}`.\n" if name == "function" else f"- `{name}`: {{py:obj}}`{home}`\n"
             elif isinstance(value, property | functools.cached_property):
                 yield described("property", name, docstring(value.__doc__))
             elif callable(value) and value.__doc__ and not inspect.isclass(value):

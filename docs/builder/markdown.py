@@ -103,7 +103,8 @@ def signature(thing: Any) -> str:
 
 def _annotation(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return text.replace("np.ndarray[Any, Any]", "ndarray").replace("numpy.ndarray[Any, Any]", "ndarray")
+    text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)
+    return re.sub(r"\b(?:np|numpy)\.(ndarray)\[Any, Any\]|\bhypothesis\.strategies\.(SearchStrategy)", r"\1\2", text)
 
 
 def _default(value: Any) -> str:

@@ -300,6 +300,7 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
     found, rows = families(), ties()
     homes = {entry.name: f"{entry.home}.{entry.name}" for entries in found.values() for entry in entries}
     count = sum(entry.public for entries in found.values() for entry in entries)
+    pages: dict[str, tuple[str, Pictures]] = {}
     index = [INTRODUCTION.format(count=count)]
     for family, entries in found.items():
         file = FILES.get(family, family)
@@ -311,7 +312,7 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
         if inner:
             page.append(INNER)
         page += [entry_text(entry, homes, rows, drawn) for entry in inner]
-        (folder / f"{file}.md").write_text("\n".join(page))
+        pages[file] = "\n".join(page), drawn
         index += [f"## [{TITLES[family]}]({file}.md)\n\n| op | what it computes |\n|---|---|"]
         index += [
             f"| {{py:func}}`{e.name} <{e.home}.{e.name}>` | {cell(first_sentence(e.call.__doc__))} |" for e in public
@@ -319,3 +320,5 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
         index.append("")
     index.append("```{toctree}\n:hidden:\n\n" + "\n".join(FILES.get(family, family) for family in found) + "\n```\n")
     (folder / "index.md").write_text("\n".join(index))
+    for file, (text, drawn) in pages.items():
+        (folder / f"{file}.md").write_text(drawn.shown_in(text))

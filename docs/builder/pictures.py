@@ -18,20 +18,31 @@ SMALLEST = 0.6  # of its own size, at which the text of a graph can still be rea
 class Pictures:
     """The pictures of one generated page; they are drawn by `pool`, side by side with the writing."""
 
-    def __init__(self, root: Path, page: str, pool: ThreadPoolExecutor, jobs: list[Future[Any]]) -> None:
+    def __init__(self, root: Path, page: str, pool: ThreadPoolExecutor) -> None:
         self.folder = root / page
         self.address = "../" * page.count("/") + f"made/{page}"
         self.pool = pool
-        self.jobs = jobs
+        self.jobs: list[Future[None]] = []
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str, graph: Graph) -> str:
-        """Have a graph drawn in both forms; return the HTML that shows it."""
+        """Have a graph drawn in both forms; return what stands for it in the text until `shown_in`."""
         style: dict[str, Any] = {"direction": "LR", "legend": False, "fold": "none", "backward": True}
         for suffix, theme in (("", "light"), ("-dark", "dark")):
             path = self.folder / f"{name}{suffix}.svg"
             self.jobs.append(self.pool.submit(graph.save, path, theme=theme, **style))
-        return figure(f"{self.address}/{name}.svg", f"{self.address}/{name}-dark.svg", f"The graph of {name}")
+        return f"<!-- picture {name} -->"
+
+    def shown_in(self, text: str) -> str:
+        """The text with its pictures, once all are drawn."""
+        for job in self.jobs:
+            job.result()
+
+        def show(match: re.Match[str]) -> str:
+            light, dark = (f"{self.address}/{match[1]}{suffix}.svg" for suffix in ("", "-dark"))
+            return figure(light, dark, f"The graph of {match[1]}", width_of(self.folder / f"{match[1]}.svg"))
+
+        return re.sub(r"<!-- picture (\w+) -->", show, text)
 
 
 def figure(light: str, dark: str | None, words: str, width: float = 0) -> str:

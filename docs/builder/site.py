@@ -12,9 +12,8 @@ import re
 import shutil
 import sys
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import tinygrad_cnn as tg
 from builder import api, ops
@@ -39,11 +38,8 @@ def build(out: Path) -> None:
         (source / page.name).write_text(with_what_it_makes(page, made))
     index = source / "index.md"
     index.write_text(with_the_other_pages(index.read_text(), [page.stem for page in source.glob("*.md")]))
-    jobs: list[Future[Any]] = []
     with ThreadPoolExecutor(2) as pool:
-        ops.write_pages(source / "ops", lambda page: Pictures(made, page, pool, jobs))
-        for job in jobs:
-            job.result()
+        ops.write_pages(source / "ops", lambda page: Pictures(made, page, pool))
     entries = [entry for family in ops.families().values() for entry in family]
     homes = {id(function): f"{e.home}.{e.name}" for e in entries for function in (e.function, e.call)}
     api.write_pages(source / "api", homes)
