@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-from builder import blocks, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+from builder import blocks, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+
+from tinygrad_cnn import testing  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -70,3 +72,38 @@ def test_the_readmes_picture_is_current(tmp_path: Path) -> None:
     for picture in ("seed.svg", "seed-dark.svg"):
         current = (tmp_path / picture).read_bytes() == (readme.PICTURES / picture).read_bytes()
         assert current, "docs/pictures is not what the code draws: PYTHONPATH=. python docs/builder/readme.py"
+
+
+FAMILIES = ops.families()
+
+
+def test_every_op_has_its_place_on_a_page() -> None:
+    shown = {id(function) for entries in FAMILIES.values() for e in entries for function in (e.function, e.call)}
+    names = {e.name for entries in FAMILIES.values() for e in entries}
+    for name, spec in testing.registered().items():
+        if getattr(spec.op, "__module__", "").startswith("tinygrad_cnn"):
+            assert id(spec.op) in shown or name in names, name
+
+
+class NoPictures:
+    """Stands for the pictures of a page, and draws none."""
+
+    def add(self, name: str, graph: object) -> str:
+        return f"<picture of {name}: {graph!r}>"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_op_has_what_its_section_says(family: str) -> None:
+    """Its text, how its gradient comes about, the rules at ties if it is tested at some, and a graph to draw."""
+    homes = {e.name: f"{e.home}.{e.name}" for entries in FAMILIES.values() for e in entries}
+    for entry in FAMILIES[family]:
+        text = ops.entry_text(entry, homes, ops.ties(), NoPictures())
+        assert "**Gradient.**" in text
+        if entry.public and entry.name not in ("allclose", "equal"):  # which give Python's bool
+            assert f"<picture of {entry.name}: <Graph {entry.name}: " in text
+
+
+def test_every_row_of_the_ties_belongs_to_an_op() -> None:
+    names = [e.name for entries in FAMILIES.values() for e in entries if e.public]
+    named = [row for name in names for row in ops.ties_of(name, ops.ties())]
+    assert [row for row in ops.ties() if row not in named] == []

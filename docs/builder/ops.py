@@ -37,16 +37,19 @@ from tinygrad_cnn.testing.sample import Sample, as_sample
 
 DOCS = Path(__file__).parent.parent
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
+PUBLIC = {"tinygrad_cnn": tg, "tinygrad_cnn.ops": ops, "tinygrad_cnn.linalg": tg.linalg}
 Rows = list[tuple[str, str, str]]
 TITLES = {
     "activation": "Activations",
     "conv": "Convolutions",
     "elementwise": "Element by element",
     "index": "Indexing",
-    "linear": "Linear algebra",
+    "linalg": "Norms and singular values",
+    "linear": "Products of matrices",
     "loss": "Losses",
     "norm": "Normalisation",
     "pool": "Pooling",
+    "recording": "What the engine uses",
     "reduce": "Reductions",
     "shape": "Shapes",
 }
@@ -85,27 +88,33 @@ class Entry:
     @property
     def public(self) -> bool:
         """Whether users call it by this name; the others are what gradient rules are made of."""
-        return self.name in ops.__all__
+        return self.home != self.call.__module__ or self.name in tg.linalg.__all__
 
     @property
     def home(self) -> str:
-        """The module under which it is documented."""
-        return "tinygrad_cnn" if self.public else f"tinygrad_cnn.ops.{self.family}"
+        """The module under which it is documented: the shortest way to it."""
+        ways = (
+            name
+            for name, room in PUBLIC.items()
+            if self.name in room.__all__ and getattr(room, self.name) is self.function
+        )
+        return next(ways, self.call.__module__)
 
 
 def families() -> dict[str, list[Entry]]:
     """All ops and functions of ops by family: the public ones in the order of the alphabet, then the others."""
+    rooms = [f"tinygrad_cnn.ops.{module.name}" for module in pkgutil.iter_modules(ops.__path__)]
     found = {}
-    for module in pkgutil.iter_modules(ops.__path__):
-        room = importlib.import_module(f"tinygrad_cnn.ops.{module.name}")
-        inner = [
-            value
-            for value in vars(room).values()
-            if isinstance(value, Op) and value.kernel.__module__ == room.__name__ and value.name not in room.__all__
-        ]
-        names = {name: getattr(room, name) for name in sorted(room.__all__)}
-        names |= {op.name: op for op in sorted(inner, key=lambda op: op.name)}
-        found[module.name] = [Entry(name, function, module.name) for name, function in names.items()]
+    for name in (*rooms, "tinygrad_cnn.linalg", "tinygrad_cnn.recording"):
+        room = importlib.import_module(name)
+        family = name.rpartition(".")[2]
+        functions = {n: getattr(room, n) for n in sorted(room.__all__)}
+        functions |= {op.name: op for op in vars(room).values() if isinstance(op, Op) and op.name not in functions}
+        entries = [Entry(n, function, family) for n, function in functions.items() if callable(function)]
+        entries = [entry for entry in entries if entry.call.__module__ == name]
+        if family == "recording":  # the engine's classes and decorators are in the reference
+            entries = [entry for entry in entries if isinstance(entry.function, Op)]
+        found[family] = sorted(entries, key=lambda entry: (not entry.public, entry.name))
     return found
 
 
@@ -114,7 +123,7 @@ def families() -> dict[str, list[Entry]]:
 
 def example_of(entry: Entry) -> Sample | None:
     """The call of the entry in its own doctest, with the values of its arguments."""
-    names: dict[str, Any] = dict(vars(importlib.import_module(f"tinygrad_cnn.ops.{entry.family}")))
+    names: dict[str, Any] = dict(vars(importlib.import_module(entry.call.__module__)))
     for example in doctest.DocTestParser().get_examples(inspect.getdoc(entry.function) or ""):
         tree = ast.parse(example.source)
         for call in ast.walk(tree):
@@ -265,21 +274,26 @@ def code(function: Callable[..., Any], doc: bool = True) -> str:
     return f"```python\n{text}\n```"
 
 
+def is_in(room: Any, entry: Entry) -> bool:
+    """Whether a module or class has the entry under its own name."""
+    return inspect.unwrap(getattr(room, entry.name, None)) is inspect.unwrap(entry.call)  # type: ignore[arg-type]
+
+
 def entry_text(entry: Entry, homes: dict[str, str], rows: Rows, pictures: Pictures) -> str:
     """The section of one op."""
     spec = registered().get(entry.name)
     sample, source = example_of(entry), "the example above"
-    if sample is None:
-        if spec is None:
-            raise LookupError(f"{entry.name} has no example in its docstring that calls it, and no row of samples")
+    if sample is None and spec is not None:
         sample, source = sample_of(spec), "a call that the gradient tests make"
-    graph = graph_of(entry, sample)
+    if sample is None and entry.public:
+        raise LookupError(f"{entry.name} has no example in its docstring that calls it, and no row of samples")
+    graph = None if sample is None else graph_of(entry, sample)
     if graph is not None and not graph.ops and spec is not None:  # the example shows that nothing happens
         graph, source = graph_of(entry, sample_of(spec)), "a call that the gradient tests make"
     text = docstring(entry.call.__doc__, parameters(entry.call))
     parts = [f"## {entry.name}", described("function", entry.name, text, entry.call, f":module: {entry.home}")]
     rooms = {"nn.functional": nn.functional, "Tensor": tg.Tensor}
-    places = [f"`{name}.{entry.name}`" for name, room in rooms.items() if entry.public and hasattr(room, entry.name)]
+    places = [f"`{where}.{entry.name}`" for where, room in rooms.items() if entry.public and is_in(room, entry)]
     if places:
         parts.append(f"Also as {' and '.join(places)}.")
     parts += gradient_of(entry, graph, homes)
@@ -298,7 +312,9 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
     """Write ops/index.md and a page for each family into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     found, rows = families(), ties()
-    homes = {entry.name: f"{entry.home}.{entry.name}" for entries in found.values() for entry in entries}
+    homes = {
+        e.name: f"{e.home}.{e.name}" for entries in found.values() for e in entries if e.function is not tg.linalg.norm
+    }
     count = sum(entry.public for entries in found.values() for entry in entries)
     pages: dict[str, tuple[str, Pictures]] = {}
     index = [INTRODUCTION.format(count=count)]
@@ -307,7 +323,7 @@ def write_pages(folder: Path, pictures: Callable[[str], Pictures]) -> None:
         drawn = pictures(f"ops/{file}")
         public = [entry for entry in entries if entry.public]
         inner = [entry for entry in entries if not entry.public]
-        page = [f"# {TITLES[family]}\n\n{docstring(importlib.import_module(f'tinygrad_cnn.ops.{family}').__doc__)}\n"]
+        page = [f"# {TITLES[family]}\n\n{docstring(importlib.import_module(entries[0].call.__module__).__doc__)}\n"]
         page += [entry_text(entry, homes, rows, drawn) for entry in public]
         if inner:
             page.append(INNER)
