@@ -518,8 +518,8 @@ def log10(input: Array) -> Any:
     """The logarithm to base 10.
 
     >>> import tinygrad_cnn as tg
-    >>> tg.log10(tg.tensor([1.0, 100.0]))
-    tensor([0., 2.])
+    >>> tg.log10(tg.tensor([1.0, 10.0]))
+    tensor([0., 1.])
     """
     return np.log10(floating(input))
 
