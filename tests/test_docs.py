@@ -1,32 +1,63 @@
-"""The code in the README and in docs/ runs, in order, each file in a folder of its own."""
+"""The code in the README and in docs/ runs, each page in a folder of its own, and prints what the page says."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+sys.path.insert(0, str(ROOT / "docs"))
+from builder import blocks, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+
+from tinygrad_cnn import testing  # noqa: E402
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=lambda p: p.name)
-def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__main__"}
-    for match in BLOCK.finditer(page.read_text()):
-        line = page.read_text()[: match.start()].count("\n") + 1
-        exec(compile("\n" * line + match.group(1), str(page), "exec"), names)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks.blocks(p)], ids=lambda p: p.name)
+def test_code_runs_and_prints_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    blocks.run_page(page, tmp_path)
+    for target in links(page):
+        assert (page.parent / target).exists() or (tmp_path / target).exists(), f"{page.name} links to {target}"
+
+
+def links(page: Path) -> list[str]:
+    """The files that a page links to or shows, as it names them; the generated pages aside."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    return [t for t in found if "://" not in t and not t.startswith(("ops/", "api/"))]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if not blocks.blocks(p)], ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_every_block_of_code_is_of_a_kind_that_runs(page: Path) -> None:
+    kinds = re.findall(r"^```(\S*)[^`\n]*\n.*?^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    shown = {"python", "sh", "output", "text", "{toctree}", "{source}", "{math}"}
+    assert set(kinds) <= shown, f"{page.name} has blocks that no test runs: {set(kinds) - shown}"
+
+
+def test_a_wrong_output_and_a_failing_command_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for text, message in [
+        ("```python\nprint(1 + 1)\n```\n\n```output\n3\n```\n", "page.md:6 shows another output"),
+        ("```sh\nexit 3\n```\n", "page.md:2 ends with 3"),
+    ]:
+        page.write_text(text)
+        with pytest.raises(AssertionError, match=message):
+            blocks.run_page(page, tmp_path)
+    page.write_text(
+        "```python\nprint(1 + 1)\n```\n\n```output\n2\n```\n\n<!-- not run: a test -->\n```sh\nexit 3\n```\n"
+    )
+    blocks.run_page(page, tmp_path)
 
 
 def test_the_readme_has_the_two_commands() -> None:
@@ -34,3 +65,45 @@ def test_the_readme_has_the_two_commands() -> None:
     assert "tinygrad-cnn train" in commands[0]
     assert "-m pytest" in commands[1]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_readmes_picture_is_current(tmp_path: Path) -> None:
+    readme.draw(tmp_path)
+    for picture in ("seed.svg", "seed-dark.svg"):
+        current = (tmp_path / picture).read_bytes() == (readme.PICTURES / picture).read_bytes()
+        assert current, "docs/pictures is not what the code draws: PYTHONPATH=. python docs/builder/readme.py"
+
+
+FAMILIES = ops.families()
+
+
+def test_every_op_has_its_place_on_a_page() -> None:
+    shown = {id(function) for entries in FAMILIES.values() for e in entries for function in (e.function, e.call)}
+    names = {e.name for entries in FAMILIES.values() for e in entries}
+    for name, spec in testing.registered().items():
+        if getattr(spec.op, "__module__", "").startswith("tinygrad_cnn"):
+            assert id(spec.op) in shown or name in names, name
+
+
+class NoPictures:
+    """Stands for the pictures of a page, and draws none."""
+
+    def add(self, name: str, graph: object) -> str:
+        return f"<picture of {name}: {graph!r}>"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_op_has_what_its_section_says(family: str) -> None:
+    """Its text, how its gradient comes about, the rules at ties if it is tested at some, and a graph to draw."""
+    homes = {e.name: f"{e.home}.{e.name}" for entries in FAMILIES.values() for e in entries}
+    for entry in FAMILIES[family]:
+        text = ops.entry_text(entry, homes, ops.ties(), NoPictures())
+        assert "**Gradient.**" in text
+        if entry.public and entry.name not in ("allclose", "equal"):  # which give Python's bool
+            assert f"<picture of {entry.name}: <Graph {entry.name}: " in text
+
+
+def test_every_row_of_the_ties_belongs_to_an_op() -> None:
+    names = [e.name for entries in FAMILIES.values() for e in entries if e.public]
+    named = [row for name in names for row in ops.ties_of(name, ops.ties())]
+    assert [row for row in ops.ties() if row not in named] == []

@@ -273,6 +273,7 @@ def silu_grad(g: Array, input: Array) -> Array:
 def gelu(input: Array, approximate: str = "none") -> Any:
     """input · Φ(input), Φ the normal distribution function; with `approximate` "tanh" a formula close to it.
 
+    That is input / 2 · (1 + tanh(√(2/π) · (input + 0.044715 · input³))).
     Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
 
     >>> import tinygrad_cnn as tg

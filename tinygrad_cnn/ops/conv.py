@@ -208,6 +208,9 @@ def conv2d(
 ) -> Any:
     """Slide the filters `weight` (O, C/groups, KH, KW) over `input` (N, C, H, W) or (C, H, W), and add `bias` (O,).
 
+        out[n, o, i, j] = bias[o] + Σ weight[o, c, r, s] · input[n, c, y, x], over c, r, s
+        y = i·stride + r·dilation - padding,  x = j·stride + s·dilation - padding
+
     The result is (N, O, OH, OW), OH = (H + 2·padding - dilation·(KH - 1) - 1)//stride + 1, OW likewise.
     padding: zeros around the input, a number, a pair, "valid" (none) or "same" (OH = H, OW = W; stride 1 only).
     groups: cut the channels into that many groups, each with filters of its own. ValueError if shapes do not fit.
@@ -276,6 +279,9 @@ def conv_transpose2d(
     dilation: IntOrInts = 1,
 ) -> Any:
     """The adjoint of `conv2d` applied to `input` (N, C, H, W): `weight` is (C, O/groups, KH, KW).
+
+        out[n, o, y, x] = bias[o] + Σ weight[c, o, r, s] · input[n, c, i, j], over all c, i, j, r, s with
+        y = i·stride + r·dilation - padding,  x = j·stride + s·dilation - padding
 
     The result is (N, O, OH, OW), OH = (H - 1)·stride - 2·padding + dilation·(KH - 1) + output_padding + 1.
     output_padding must be less than stride or dilation: it chooses among the sizes that conv2d would make H.

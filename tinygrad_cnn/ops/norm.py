@@ -166,6 +166,7 @@ def batch_norm(
 ) -> Any:
     """Each channel of `input` (N, C) or (N, C, *S) brought to mean 0 and variance 1, times `weight`, plus `bias` (C,).
 
+    (input - mean) / √(var + eps) · weight + bias.
     training: use the mean and the biased variance of the batch, and mix them (the variance unbiased) into
     `running_mean` and `running_var` in place, with the weight `momentum`. Otherwise use these two as they are.
     ValueError if a channel has just one value to train with. Ioffe and Szegedy, "Batch Normalization" (2015).
@@ -216,6 +217,7 @@ def layer_norm(
 ) -> Any:
     """The trailing dimensions `normalized_shape` of each sample brought to mean 0 and variance 1, then scaled.
 
+    (input - mean) / √(var + eps) · weight + bias, with the biased variance.
     weight and bias have the shape `normalized_shape`. Ba, Kiros and Hinton, "Layer Normalization" (2016).
 
     >>> import tinygrad_cnn as tg
@@ -250,6 +252,7 @@ def group_norm(
 ) -> Any:
     """The channels of `input` (N, C, *S) cut into groups; each group of each sample brought to mean 0, variance 1.
 
+    (input - mean) / √(var + eps) · weight + bias, with the biased variance.
     weight and bias: (C,). ValueError if num_groups does not divide C. Wu and He, "Group Normalization" (2018).
 
     >>> import tinygrad_cnn as tg
