@@ -62,9 +62,10 @@ def tiles(
     rows = max(1, -(-count // columns))
     if axes is not None:  # only as many as are filled; new ones come as a full grid
         rows, columns = 1, count
-    flat = panels(name, axes, figure, rows, columns, (columns * size, rows * (size + caption) + 0.4))
+    flat = panels(name, axes, figure, rows, columns, (columns * size, rows * (size + caption)))
     for panel in flat:
         panel.set_axis_off()
+        panel.set_anchor("S")  # what is left of the height goes to the caption
     return flat[:count]
 
 

@@ -41,7 +41,7 @@ def samples(
     """
     pictures, right, guessed = as_array(images), as_array(labels), as_array(predictions)
     names = [str(i) for i in range(int(max(right.max(), guessed.max())) + 1)] if classes is None else list(classes)
-    panels = tiles("samples", axes, figure, len(pictures), columns, caption=0.45)
+    panels = tiles("samples", axes, figure, len(pictures), columns, caption=0.5)
     for i, panel in enumerate(panels):
         good = right[i] == guessed[i]
         title = names[guessed[i]]

@@ -52,7 +52,7 @@ def attribution(
     >>> model = lambda x: tg.stack([x[:, 0, 0, 0], x.sum((1, 2, 3))], 1)
     >>> attribution(model, np.ones((1, 2, 2)), 0)
     array([[1., 0.],
-           [0., 0.]], dtype=float32)
+           [0., 0.]])
     """
     picture = _floats(image)
     if method not in METHODS:
