@@ -41,7 +41,7 @@ plot.refresher(test_images[0])[0].figure.savefig(PICTURES / "1-refresher.png", d
 # %%
 vertical = tg.tensor([[-1.0, 0.0, 1.0]] * 3).reshape(1, 1, 3, 3)
 edges = F.conv2d(test_images[:1], vertical)
-print("a 28×28 picture becomes", tuple(edges.shape[2:]), "since a 3×3 filter fits 26 times into 28")
+print("28 x 28 pixels become", tuple(edges.shape[2:]), "since a filter of 3 fits 26 times into 28")
 
 # %% [markdown]
 # ## 2. The layers are ops

@@ -64,7 +64,7 @@ def _curve(axes: Axes, history: History, quantity: str) -> None:
         )  # fmt: skip
     axes.set_xlabel("iteration (batches seen)")
     axes.set_ylabel(quantity)
-    axes.set_ylim(bottom=0, top=1.02 if quantity == "accuracy" else None)
+    axes.set_ylim(bottom=0, top=1.02 if quantity == "accuracy" else 1.1 * axes.dataLim.ymax if values.size else None)
     axes.grid(alpha=0.25)
     if values.size or rows:
         axes.legend(frameon=False, fontsize=9)

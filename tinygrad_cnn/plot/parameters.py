@@ -79,6 +79,7 @@ def weight_histograms(
             f"{name}\n{finite.mean():.2g} ± {finite.std():.2g}" + (f", {lost} not finite" if lost else ""), fontsize=8
         )
         panel.tick_params(labelsize=7)
+        panel.locator_params(axis="x", nbins=4)
         panel.set_yticks([])
     for panel in flat[len(named) :] if axes is None else ():
         panel.set_axis_off()
