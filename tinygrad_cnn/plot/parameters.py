@@ -63,6 +63,8 @@ def weight_histograms(
     >>> [axes.get_title() for axes in weight_histograms(tg.nn.LayerNorm(5))]
     ['weight\\n1 ± 0', 'bias\\n0 ± 0']
     """
+    from matplotlib.ticker import MaxNLocator
+
     named = list(model.named_parameters())[:most]
     if not named:
         raise ValueError("weight_histograms: the model has no parameters, expected at least one")
@@ -79,7 +81,7 @@ def weight_histograms(
             f"{name}\n{finite.mean():.2g} ± {finite.std():.2g}" + (f", {lost} not finite" if lost else ""), fontsize=8
         )
         panel.tick_params(labelsize=7)
-        panel.locator_params(axis="x", nbins=4)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.set_yticks([])
     for panel in flat[len(named) :] if axes is None else ():
         panel.set_axis_off()
