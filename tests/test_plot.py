@@ -136,11 +136,12 @@ def test_given_axes_are_used_and_too_few_are_told() -> None:
     assert plot.refresher(np.eye(5), axes=axes) == list(axes.ravel())
     assert plot.curves(history(25, 1), axes=axes[0]) == list(axes[0])
     assert plot.filters(np.ones((3, 1, 3, 3)), axes=axes) == list(axes.ravel())[:3]
-    assert plot.gradient_flow(stepped(), axes=axes[0, 0]) is axes[0, 0]
     assert plot.weight_histograms(stepped(), axes=axes) == list(axes.ravel())
     assert plot.saliency(lambda x: x.flatten(1), np.ones((1, 5, 5)), axes=axes) == list(axes.ravel())
     part = figure.subfigures(1, 2)[0]
     assert plot.refresher(np.eye(5), figure=part)[0].get_figure(root=False) is part
+    alone = part.subplots()
+    assert plot.gradient_flow(stepped(), axes=alone) is alone
     assert len(pyplot.get_fignums()) == 1
     with pytest.raises(ValueError, match="filters: 4 axes are given, expected 5"):
         plot.filters(np.ones((5, 1, 3, 3)), axes=axes)
