@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_diff_prints_draws_and_exits(command: Command, tmp_path: Path) -> None:
     assert "d.svg: <Graph LeNet -> MnistNet" in out
     assert "changed" in (tmp_path / "d.svg").read_text()
     assert command("draw", "lenet.json", "-o", "again.svg")[0] == 0
+
+
+def test_diff_as_json(command: Command) -> None:
+    code, out, _ = command("diff", "lenet", "mnist", "--json", "-o", "d.svg")
+    found = json.loads(out)
+    assert (code, found["a"], found["b"], found["alike"]) == (1, "LeNet", "MnistNet", False)
+    assert {"node", "facts"} == set(found["changed"][0])
+    facts = [fact for change in found["changed"] for fact in change["facts"]]
+    assert "shape (1, 6, 28, 28) -> (1, 32, 26, 26)" in facts
+    assert len(found["added"]) + len(found["removed"]) > 0
+    code, out, _ = command("diff", "lenet", "lenet", "--json")
+    assert (code, json.loads(out)) == (
+        0, {"a": "LeNet", "b": "LeNet", "alike": True, "removed": [], "added": [], "changed": []},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

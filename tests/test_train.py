@@ -19,7 +19,7 @@ from tinygrad_cnn import nn, optim, serialization
 from tinygrad_cnn.data import DataLoader, Images, TensorDataset, mnist
 from tinygrad_cnn.errors import UserError
 from tinygrad_cnn.random import Generator
-from tinygrad_cnn.train import Callback, Checkpoint, History, Run, Trainer, build, evaluate, fit, predict
+from tinygrad_cnn.train import Callback, History, Run, Trainer, build, evaluate, fit, predict
 from tinygrad_cnn.train.checkpoint import read_checkpoint, write_checkpoint
 from tinygrad_cnn.train.config import RunConfig, load_data
 from tinygrad_cnn.train.recipes import OPTIMIZERS, make_optimizer, one_cycle
@@ -369,14 +369,15 @@ def run(tmp_path: Path, few: tuple[Images, Images]) -> Run:
     """A run that has been trained."""
     run = Run.create(tmp_path / "runs" / "first", CONFIG)
     trainer = run.trainer(run.build_model(), *few)
-    trainer.callbacks.append(Checkpoint(run))
+    trainer.callbacks += run.callbacks()
     trainer.run()
     return run
 
 
 def test_a_run_folder_brings_the_model_back(run: Run, few: tuple[Images, Images]) -> None:
-    names = {"config.json", "model.safetensors", "checkpoint.safetensors", "metrics.json", "metrics.csv"}
-    assert set(os.listdir(run.folder)) == names
+    assert set(os.listdir(run.folder)) == {
+        "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",
+    }  # fmt: skip
     opened = Run.open(run.folder)
     assert opened.config == CONFIG
     model = opened.load_model()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,9 @@ def bench(
         bool, typer.Option("--reuse-memory", help="Keep freed memory on our side; torch-reuse does on PyTorch's.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything measured to this file; - prints it.")
+    ] = None,
 ) -> None:
     """Time whole training steps, alone or in turn with PyTorch; ratios above 1 say that we are ahead.
 
@@ -32,10 +35,13 @@ def bench(
 
     from tinygrad_cnn.bench import run
 
-    console = Console()
+    console = Console(stderr=json_file == Path("-"))
     with console.status("starting") as status:
         length = (1, 0.0) if quick else (rounds, seconds)
         report = run(workload or None, against, threads, *length, reuse_memory, status.update)
+    if json_file == Path("-"):
+        typer.echo(json.dumps(report.to_dict()))
+        return
     console.print(report.table())
     if json_file is not None:
         report.save(json_file)
