@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import json
 import os
 import re
@@ -388,6 +389,9 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     [
         (["train", "--model", "lenett"], "unknown model 'lenett'; did you mean lenet?"),
         (["train", "--model", "nowhere:f"], "model nowhere:f: cannot import nowhere"),
+        (["train", "--model", "../own:f"], "model '../own:f' is neither a name nor package.module:callable"),
+        (["train", "--model", ""], "unknown model ''"),
+        (["train", "--data", ""], "data '' is neither bundled, digits, openml nor a folder"),
         (["train", "--data", "nowhere"], "data 'nowhere' is neither bundled, digits, openml nor a folder"),
         (["train", "--data", "empty"], "empty: has no file train-images-idx3-ubyte"),
         (["train", "--epochs", "0"], "--epochs"),
@@ -491,6 +495,44 @@ def test_damaged_runs_are_told(shell: Shell, trained: Path, tmp_path: Path) -> N
     for command in commands:
         assert "'model' is missing" in shell.bad(*command)
     assert sorted(os.listdir(tmp_path)) == ["run", "x.png"]
+
+
+def test_a_users_file_that_fails_is_told(shell: Shell, tmp_path: Path) -> None:
+    for name, text, words in [
+        ("syntax_error", "def f(: pass", "importing syntax_error failed with SyntaxError: invalid syntax"),
+        ("raises", "raise RuntimeError('boom')", "importing raises failed with RuntimeError: boom"),
+        ("leaves", "import sys; sys.exit(3)", "importing leaves failed with SystemExit: 3"),
+        (
+            "learns_nothing",
+            "from tinygrad_cnn import nn\nclass f(nn.Module):\n    def forward(self, x): return x.flatten(1)[:, :10]",
+            "model learns_nothing:f has no parameters to learn",
+        ),
+    ]:  # fmt: skip
+        (tmp_path / f"{name}.py").write_text(text)
+        assert words in shell.bad("train", "--model", f"{name}:f", "--out", "r")
+        assert not (tmp_path / "r").exists()
+
+
+def test_test_images_of_another_size_are_told(shell: Shell, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "idx")
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", mnist()[1].images[:50, 0, :20, :20])
+    words = "idx: the test images are 20x20, the training images 28x28; expected one size"
+    assert words in shell.bad("train", "--data", "idx", "--out", "r")
+    assert os.listdir(tmp_path) == ["idx"]
+
+
+def test_a_full_disk_is_named(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        """A file on a disk without room: the error of a write names no file."""
+
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(serialization.os, "fdopen", Full)
+    assert shell.bad("draw", "lenet", "-o", "x.svg") == "error: x.svg: No space left on device\n"
+    line = shell.bad("train", "--model", "seed", "--out", "r")
+    assert line == "error: r/config.json: No space left on device\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_data_of_another_shape_is_told(shell: Shell, trained: Path) -> None:

@@ -468,6 +468,10 @@ def test_bad_checkpoints_are_told_on_resume(run: Run, few: tuple[Images, Images]
         ({"in_shape": [1, 28, 0]}, "in_shape"),
         ({"classes": []}, "classes"),
         ({"mean": None}, "mean is None"),
+        ({"mean": float("nan")}, "mean is nan, which cannot be"),
+        ({"std": 0}, "std is 0, which cannot be"),
+        ({"lr": -1.0}, "lr is -1.0, which cannot be"),
+        ({"batch_size": 0}, "batch_size is 0, which cannot be"),
     ],
 )
 def test_bad_configs_are_told(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -135,7 +135,8 @@ def train(
         run, trainer, test_set = job.resume(resume, epochs)
     else:
         run, trainer, test_set = job.start(
-            model=model or "lenet", data=data or "bundled", epochs=epochs, batch_size=batch_size,
+            model="lenet" if model is None else model, data="bundled" if data is None else data,
+            epochs=epochs, batch_size=batch_size,
             lr=lr, optimizer=optimizer, seed=seed or 0, out=out,
         )  # fmt: skip
     say = partial(typer.echo, err=as_json)
@@ -172,7 +173,7 @@ def evaluate(
 
     opened = Run.open(run)
     model = opened.load_model(best)
-    _, test_set = load_data(data or opened.config.data)
+    _, test_set = load_data(opened.config.data if data is None else data)
     opened.check(test_set)
     test_set = test_set.normalize(opened.config.mean, opened.config.std)
     score = score_of(model, test_set)

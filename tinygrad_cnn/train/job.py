@@ -44,7 +44,7 @@ def start(
         model=model,
         data=data if data in ("bundled", "digits", "openml") else str(Path(data).resolve()),
         optimizer=name,
-        lr=lr or (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
+        lr=lr if lr is not None else (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
         batch_size=batch_size or recipe.batch_size,
         epochs=epochs or recipe.epochs,
         iterations=None if epochs else recipe.iterations,

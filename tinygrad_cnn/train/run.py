@@ -175,6 +175,8 @@ def build_checked(config: RunConfig) -> nn.Module:
     if not isinstance(out, Tensor) or out.shape != (2, len(config.classes)):
         found = out.shape if isinstance(out, Tensor) else type(out).__name__
         raise UserError(f"model {config.model} gives {found} for 2 images, expected {(2, len(config.classes))}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(f"model {config.model} has no parameters to learn")
     return model.train()
 
 
