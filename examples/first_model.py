@@ -1,33 +1,32 @@
-"""Define, train and draw a model of your own: python examples/first_model.py [OUT.svg]"""
+# %% [markdown]
+# # Define, train and draw a model of your own
+#
+# Run it as a script, `python examples/first_model.py`, or open it as a notebook (jupytext). The picture goes to
+# `pictures/first_model/`.
 
-from __future__ import annotations
-
-import sys
+# %%
+from pathlib import Path
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.data import mnist
 
+PICTURES = Path("pictures/first_model")
+PICTURES.mkdir(parents=True, exist_ok=True)
+train_set, test_set = mnist()  # 5,000 and 1,000 handwritten digits
 
-def main(out: str = "first_model.svg", smoke: bool = False) -> float:
-    train_set, test_set = mnist()
-    if smoke:
-        train_set, test_set = train_set.take(slice(256)), test_set.take(slice(128))
+# %%
+tg.manual_seed(0)
+model = nn.Sequential(
+    nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(16 * 7 * 7, 10),
+)  # fmt: skip
+history = tg.train.fit(model, train_set, test_set, epochs=4, lr=3e-3)
+print(f"test accuracy: {history.last['test_accuracy']:.3f}")
 
-    tg.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(16 * 7 * 7, 10),
-    )  # fmt: skip
-    history = tg.train.fit(model, train_set, test_set, epochs=1 if smoke else 4, lr=3e-3)
-    tg.graph.capture(model, test_set.tensors()[0][:1]).save(out)
-
-    accuracy = history.last["test_accuracy"]
-    print(f"test accuracy: {accuracy:.3f}, the graph is in {out}")
-    return accuracy
-
-
-if __name__ == "__main__":
-    arguments = [a for a in sys.argv[1:] if a != "--smoke"]
-    main(*arguments[:1], smoke="--smoke" in sys.argv)
+# %%
+graph = tg.graph.capture(model, test_set.tensors()[0][:1])
+graph.save(PICTURES / "graph.svg")
+print(graph.summary())
+graph

@@ -1,16 +1,15 @@
-"""A convolutional network from ops, from the first filter to the graph: python examples/seed.py [FOLDER]
+# %% [markdown]
+# # A convolutional network from ops, from the first filter to the graph
+#
+# This retells a notebook on CNNs that builds each layer by hand: what a convolution does to a digit, the layers,
+# training in 25 iterations of 10 images, predictions, the learned filters, and what they see. Here the layers are ops,
+# their gradients come from autograd, and at the end stands the picture that such a notebook never had: the graph.
+#
+# Run it as a script, `python examples/seed.py`, or open it as a notebook (it is text in jupytext's percent format).
+# The pictures go to `pictures/seed/`.
 
-It retells a notebook on CNNs that builds each layer by hand: what a convolution does to a digit, the layers, training
-in 25 iterations of 10 images, predictions, the learned filters, and what they see. Here the layers are ops,
-their gradients come from autograd, and the graph is drawn too.
-"""
-
-from __future__ import annotations
-
-import sys
+# %%
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
@@ -19,100 +18,136 @@ from tinygrad_cnn.data import mnist
 from tinygrad_cnn.nn import Parameter
 from tinygrad_cnn.random import Generator
 
+PICTURES = Path("pictures/seed")
+PICTURES.mkdir(parents=True, exist_ok=True)
 
-class Seed:
-    """The network: 6 filters 3x3, max-pool 2, 1014 -> 10. Parameters and ops, no Module, so that nothing is hidden."""
+train_set, test_set = mnist()  # 5,000 and 1,000 real handwritten digits, which come with the package
+images, labels = train_set.tensors()
+test_images, test_labels = test_set.tensors()
+print("images", images.shape, "labels", labels.shape)
 
-    def __init__(self, generator: Generator) -> None:
-        self.filters = Parameter(tg.randn(6, 1, 3, 3, generator=generator) / 9)
-        self.weight = Parameter(tg.randn(10, 1014, generator=generator) / 1014)
+# %% [markdown]
+# ## 1. What a convolution does
+#
+# A 3×3 filter slides over the picture; each new pixel is the weighted sum of nine old ones. Three classical filters:
+# one sharpens, one answers to horizontal edges, one to vertical edges. Nothing is learnt here.
 
-    def maps(self, images: tg.Tensor) -> tg.Tensor:
-        return F.conv2d(images, self.filters)  # (N, 1, 28, 28) -> (N, 6, 26, 26)
+# %%
+plot.refresher(test_images[0])[0].figure.savefig(PICTURES / "1-refresher.png", dpi=150)
 
-    def scores(self, images: tg.Tensor) -> tg.Tensor:
-        pooled = F.max_pool2d(self.maps(images), 2)  # -> (N, 6, 13, 13)
-        return F.linear(pooled.flatten(1), self.weight)  # -> (N, 1014) -> (N, 10)
+# %% [markdown]
+# The same by hand, with the op: one filter, one picture.
 
-    def step(self, images: tg.Tensor, labels: tg.Tensor, lr: float) -> tuple[float, float]:
-        """Learn from one batch; return its loss and accuracy."""
-        scores = self.scores(images)
-        loss = F.cross_entropy(scores, labels)
-        loss.backward()
-        with tg.no_grad():
-            for parameter in (self.filters, self.weight):
-                parameter -= lr * parameter.grad
-                parameter.grad = None
-        return loss.item(), accuracy(scores, labels)
+# %%
+vertical = tg.tensor([[-1.0, 0.0, 1.0]] * 3).reshape(1, 1, 3, 3)
+edges = F.conv2d(test_images[:1], vertical)
+print("28 x 28 pixels become", tuple(edges.shape[2:]), "since a filter of 3 fits 26 times into 28")
 
+# %% [markdown]
+# ## 2. The layers are ops
+#
+# | layer | op | shape of its result |
+# |---|---|---|
+# | convolution, 6 filters 3×3 | `F.conv2d` | (N, 6, 26, 26) |
+# | max-pool 2 | `F.max_pool2d` | (N, 6, 13, 13) |
+# | flatten | `flatten` | (N, 1014) |
+# | fully connected, 1014 → 10 | `F.linear` | (N, 10) |
+# | softmax, with cross-entropy as the loss | `F.cross_entropy` | () |
+#
+# Parameters and ops are all there is: no Module, so that nothing is hidden.
 
-def accuracy(scores: tg.Tensor, labels: tg.Tensor) -> float:
-    return (scores.argmax(dim=1) == labels).float().mean().item()
-
-
-def train(model: Seed, images: tg.Tensor, labels: tg.Tensor, iterations: int, generator: Generator) -> tg.train.History:
-    """Iterations of 10 random images each, learning rate 0.1."""
-    history = tg.train.History()
-    for _ in range(iterations):
-        rows = tg.randint(0, len(labels), (10,), generator=generator)
-        loss, right = model.step(images[rows], labels[rows], lr=0.1)
-        history.steps["loss"].append(loss)
-        history.steps["accuracy"].append(right)
-    return history
+# %%
+generator = Generator().manual_seed(42)
+filters = Parameter(tg.randn(6, 1, 3, 3, generator=generator) / 9)
+weight = Parameter(tg.randn(10, 1014, generator=generator) / 1014)
 
 
-def main(folder: str = "seed", smoke: bool = False) -> float:
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+def feature_maps(x):
+    return F.conv2d(x, filters)  # (N, 1, 28, 28) -> (N, 6, 26, 26)
 
-    def picture(name: str, width: float, height: float) -> Figure:
-        figures[name] = Figure(figsize=(width, height), layout="constrained")
-        return figures[name]
 
-    figures: dict[str, Figure] = {}
-    generator = Generator().manual_seed(42)
-    train_set, test_set = mnist()
-    images, labels = train_set.tensors()
-    test_images, test_labels = test_set.tensors()
+def scores(x):
+    pooled = F.max_pool2d(feature_maps(x), 2)  # -> (N, 6, 13, 13)
+    return F.linear(pooled.flatten(1), weight)  # -> (N, 1014) -> (N, 10)
 
-    print("1. What a convolution does: one digit, three filters")
-    plot.refresher(test_images[0], figure=picture("1-refresher", 7.2, 2.3))
 
-    print("2. Training: 25 iterations of 10 images")
-    model = Seed(generator)
-    history = train(model, images, labels, 5 if smoke else 25, generator)
-    plot.curves(history, figure=picture("2-curves", 9, 3.4))
+def accuracy(out, y):
+    return (out.argmax(dim=1) == y).float().mean().item()
 
-    print("3. Predictions")
+
+# %% [markdown]
+# The gradient of the loss with respect to the scores is a famous one, p − onehot: what softmax gives, minus one at the
+# right class. Autograd finds it without being told.
+
+# %%
+z = scores(images[:1]).detach().requires_grad_()
+(slope,) = tg.autograd.grad(F.cross_entropy(z, labels[:1]), z)
+by_hand = F.softmax(z, dim=1) - F.one_hot(labels[:1], 10)
+print("largest difference:", (slope - by_hand).abs().max().item())
+
+# %% [markdown]
+# ## 3. Training
+#
+# 25 iterations, each on 10 random pictures, with learning rate 0.1.
+
+# %%
+history = tg.train.History()
+for _ in range(25):
+    rows = tg.randint(0, len(labels), (10,), generator=generator)
+    out = scores(images[rows])
+    loss = F.cross_entropy(out, labels[rows])
+    loss.backward()
     with tg.no_grad():
-        scores = model.scores(test_images)
-        share = accuracy(scores, test_labels)
-        probabilities = F.softmax(scores, dim=1).amax(dim=1)
-        maps = model.maps(test_images[:1])[0]
-    plot.samples(
-        test_images[:5], test_labels[:5], scores[:5].argmax(dim=1),
-        confidence=probabilities[:5], figure=picture("3-predictions", 7.5, 2.2),
-    )  # fmt: skip
+        for parameter in (filters, weight):
+            parameter -= 0.1 * parameter.grad
+            parameter.grad = None
+    history.steps["loss"].append(loss.item())
+    history.steps["accuracy"].append(accuracy(out, labels[rows]))
+plot.curves(history)[0].figure.savefig(PICTURES / "2-curves.png", dpi=150)
 
-    print("4. The learned filters, and what each makes of a digit")
-    plot.filters(model.filters, figure=picture("4-filters", 6.6, 1.5))
-    plot.feature_maps(test_images[0], maps, figure=picture("5-feature-maps", 8.4, 1.6))
-    for name, figure in figures.items():
-        figure.savefig(place / f"{name}.png", dpi=150, bbox_inches="tight")
+# %% [markdown]
+# ## 4. Predictions
+#
+# Five test digits, and how sure the network is of each; blue is right, red is wrong. 250 pictures, many of them seen
+# only once, are enough for most of the test set.
 
-    print("5. The graph: every op from the images to the loss")
-    graph = tg.graph.capture(
-        lambda images, labels: F.cross_entropy(model.scores(images), labels),
-        test_images[:10], test_labels[:10],
-        names={"filters": model.filters, "weight": model.weight}, title="the seed's CNN",
-    )  # fmt: skip
-    graph.save(place / "6-graph.svg")
-    print(graph)
+# %%
+with tg.no_grad():
+    out = scores(test_images)
+    test_accuracy = accuracy(out, test_labels)
+    probabilities = F.softmax(out[:5], dim=1)
+plot.samples(
+    test_images[:5], test_labels[:5], probabilities.argmax(dim=1), confidence=probabilities.amax(dim=1)
+)[0].figure.savefig(PICTURES / "3-predictions.png", dpi=150)  # fmt: skip
+print(f"accuracy on {len(test_labels):,} test digits: {test_accuracy:.3f}")
 
-    print(f"test accuracy: {share:.3f}, the pictures are in {place}")
-    return share
+# %% [markdown]
+# ## 5. The learned filters, and what each makes of a digit
 
+# %%
+plot.filters(filters)[0].figure.savefig(PICTURES / "4-filters.png", dpi=150)
 
-if __name__ == "__main__":
-    arguments = [a for a in sys.argv[1:] if a != "--smoke"]
-    main(*arguments[:1], smoke="--smoke" in sys.argv)
+# %%
+with tg.no_grad():
+    maps = feature_maps(test_images[:1])[0]
+plot.feature_maps(test_images[0], maps)[0].figure.savefig(PICTURES / "5-feature-maps.png", dpi=150)
+
+# %% [markdown]
+# Which pixels made the network decide as it did? Three ways to ask.
+
+# %%
+plot.saliency(scores, test_images[0])[0].figure.savefig(PICTURES / "6-saliency.png", dpi=150)
+
+# %% [markdown]
+# ## 6. The graph
+#
+# Every op from the pictures to the loss, with the shapes that flow along the edges. Autograd walks it backwards.
+
+# %%
+graph = tg.graph.capture(
+    lambda images, labels: F.cross_entropy(scores(images), labels), test_images[:10], test_labels[:10],
+    names={"filters": filters, "weight": weight}, title="the seed's CNN",
+)  # fmt: skip
+graph.save(PICTURES / "7-graph.svg")
+print(graph)
+graph  # a notebook shows the picture

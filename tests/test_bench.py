@@ -178,6 +178,12 @@ def test_a_worker_that_dies_is_told_of() -> None:
             process.ask("build", "chain")
 
 
+def test_the_command_prints_json() -> None:
+    result = CliRunner().invoke(app, ["--quick", "--workload", "mlp_b128", "--threads", "1", "--json", "-"])
+    assert result.exit_code == 0
+    assert [row["workload"] for row in json.loads(result.stdout)["rows"]] == ["mlp_b128"]
+
+
 def test_the_command_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     result = CliRunner().invoke(

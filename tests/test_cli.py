@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import json
 import os
 import re
@@ -28,7 +29,10 @@ from tinygrad_cnn.train.images import ink_share, prepare, read_image
 PICTURES = {
     "confusion.png", "curves.png", "feature_maps.png", "filters.png", "graph.svg", "refresher.png", "samples.png",
 }  # fmt: skip
-FILES = {"checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors", "report.html"}
+FILES = {
+    "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",
+    "report.html",
+}  # fmt: skip
 
 
 def zipped(data: bytes) -> bytes:
@@ -50,13 +54,13 @@ def write_folder(folder: Path, train: int = 200, test: int = 50) -> Path:
     return folder
 
 
-def process_of(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def process_of(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Python in a process of its own, which finds the package as this one does."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **environment, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -222,7 +226,53 @@ def test_ctrl_c_in_a_real_process(idx: Path, tmp_path: Path) -> None:
     assert (tmp_path / "r/model.safetensors").exists()
 
 
+def test_training_stops_early_and_says_so(shell: Shell, idx: Path, tmp_path: Path) -> None:
+    common = ["train", "--model", "mlp", "--data", idx, "--optimizer", "sgd", "--lr", "1e-9", "--epochs", "9"]
+    out = shell.good(*common, "--patience", "2", "--out", "r").splitlines()
+    rows = json.loads((tmp_path / "r/metrics.json").read_text())["epochs"]
+    losses = [row["test_loss"] for row in rows]
+    assert len(losses) < 9
+    assert losses.index(min(losses)) == len(losses) - 3
+    assert "stopped early: the test loss has not fallen for 2 epochs" in out
+    assert (tmp_path / "r/report.html").exists()
+
+
+def test_the_result_as_json(shell: Shell, idx: Path, tmp_path: Path) -> None:
+    code, out, err = shell("train", "--model", "mlp", "--data", idx, "--epochs", "1", "--out", "r", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found.pop("run") == "r"
+    assert found == json.loads((tmp_path / "r/metrics.json").read_text())["epochs"][-1]
+    assert "epoch  1" in err
+
+
+def test_training_writes_for_tensorboard(
+    shell: Shell, idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", "--model", "mlp", "--data", idx, "--epochs", "1", "--out", "r", "--tensorboard"]
+    shell.good(*arguments)
+    assert [name[:19] for name in os.listdir(tmp_path / "r/tensorboard")] == ["events.out.tfevents"]
+    monkeypatch.setattr("tinygrad_cnn.train.callbacks.tensorboard.find_spec", lambda name: None)
+    assert "pip install 'tinygrad-cnn[tensorboard]'" in shell.bad(*arguments[:-2], "s", "--tensorboard")
+    assert os.listdir(tmp_path) == ["r"]
+
+
 # ---- evaluate, predict, draw, info ----
+
+
+def test_the_best_weights_can_be_asked(shell: Shell, trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_bytes((trained / "config.json").read_bytes())
+    (run / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    Image.fromarray(mnist()[1].images[0, 0]).save("x.png")
+    assert "no checkpoint there (best.safetensors is missing)" in shell.bad("evaluate", run, "--best")
+    fresh = build("seed")
+    tg.save(fresh.state_dict(), run / "best.safetensors")
+    scores = [json.loads(shell.good("evaluate", run, "--json", *more))["test_loss"] for more in ([], ["--best"])]
+    assert scores[0] < scores[1]
+    rows = [json.loads(shell.good("predict", run, "x.png", "--json", *more)) for more in ([], ["--best"])]
+    assert rows[0] != rows[1]
 
 
 def test_evaluate_repeats_the_accuracy_of_the_training(shell: Shell, trained: Path, idx: Path) -> None:
@@ -278,9 +328,42 @@ def test_info_names_versions(shell: Shell) -> None:
 def test_help_and_version(shell: Shell) -> None:
     assert shell.good("--version") == f"tinygrad-cnn {tg.__version__}\n"
     assert shell.good() == shell.good("--help")
-    for command in ("train", "evaluate", "predict", "draw", "info"):
-        assert command in shell.good("--help")
-        assert "Example: tinygrad-cnn" in shell.good(command, "--help")
+    listed = shell.good("--help")
+    assert "Example: tinygrad-cnn train" in listed
+    commands = re.findall(r"^  (\w+) +[A-Z]", listed.partition("Commands:")[2], re.MULTILINE)
+    assert {"train", "evaluate", "predict", "draw", "diff", "info", "bench"} <= set(commands)
+    for command in commands:
+        assert f"Example: tinygrad-cnn {command}" in shell.good(command, "--help")
+
+
+@pytest.mark.parametrize("start", [["-m", "tinygrad_cnn"], ["-c", "from tinygrad_cnn.cli import main; main()"]])
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("train --mod", ["--model"]),
+        ("train --model m", ["mlp", "mnist"]),
+        ("train --data d", ["data[1]/", "digits"]),
+        ("draw lenet --overlay g", ["gradcheck", "gradient"]),
+        ("evaluate data[", ["data[1]/"]),
+        ("inf", ["info"]),
+    ],
+)
+def test_the_shell_completes(start: list[str], words: str, offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data[1]").mkdir()
+    (tmp_path / "data.csv").touch()
+    line = {
+        "_TINYGRAD_CNN_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"tinygrad-cnn {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    out, err = process_of(*start, cwd=tmp_path, **line).communicate(timeout=60)
+    assert (sorted(out.split()), err) == (offered, "")
+
+
+def test_the_shells_get_a_script(tmp_path: Path) -> None:
+    for shell_name in ("bash", "zsh", "fish"):
+        out, err = process_of("-m", "tinygrad_cnn", "--show-completion", shell_name, cwd=tmp_path).communicate()
+        assert "_TINYGRAD_CNN_COMPLETE=complete_" in out, err
 
 
 def test_help_is_quick_and_imports_little(tmp_path: Path) -> None:
@@ -306,6 +389,9 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     [
         (["train", "--model", "lenett"], "unknown model 'lenett'; did you mean lenet?"),
         (["train", "--model", "nowhere:f"], "model nowhere:f: cannot import nowhere"),
+        (["train", "--model", "../own:f"], "model '../own:f' is neither a name nor package.module:callable"),
+        (["train", "--model", ""], "unknown model ''"),
+        (["train", "--data", ""], "data '' is neither bundled, digits, openml nor a folder"),
         (["train", "--data", "nowhere"], "data 'nowhere' is neither bundled, digits, openml nor a folder"),
         (["train", "--data", "empty"], "empty: has no file train-images-idx3-ubyte"),
         (["train", "--epochs", "0"], "--epochs"),
@@ -409,6 +495,44 @@ def test_damaged_runs_are_told(shell: Shell, trained: Path, tmp_path: Path) -> N
     for command in commands:
         assert "'model' is missing" in shell.bad(*command)
     assert sorted(os.listdir(tmp_path)) == ["run", "x.png"]
+
+
+def test_a_users_file_that_fails_is_told(shell: Shell, tmp_path: Path) -> None:
+    for name, text, words in [
+        ("syntax_error", "def f(: pass", "importing syntax_error failed with SyntaxError: invalid syntax"),
+        ("raises", "raise RuntimeError('boom')", "importing raises failed with RuntimeError: boom"),
+        ("leaves", "import sys; sys.exit(3)", "importing leaves failed with SystemExit: 3"),
+        (
+            "learns_nothing",
+            "from tinygrad_cnn import nn\nclass f(nn.Module):\n    def forward(self, x): return x.flatten(1)[:, :10]",
+            "model learns_nothing:f has no parameters to learn",
+        ),
+    ]:  # fmt: skip
+        (tmp_path / f"{name}.py").write_text(text)
+        assert words in shell.bad("train", "--model", f"{name}:f", "--out", "r")
+        assert not (tmp_path / "r").exists()
+
+
+def test_test_images_of_another_size_are_told(shell: Shell, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "idx")
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", mnist()[1].images[:50, 0, :20, :20])
+    words = "idx: the test images are 20x20, the training images 28x28; expected one size"
+    assert words in shell.bad("train", "--data", "idx", "--out", "r")
+    assert os.listdir(tmp_path) == ["idx"]
+
+
+def test_a_full_disk_is_named(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        """A file on a disk without room: the error of a write names no file."""
+
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(serialization.os, "fdopen", Full)
+    assert shell.bad("draw", "lenet", "-o", "x.svg") == "error: x.svg: No space left on device\n"
+    line = shell.bad("train", "--model", "seed", "--out", "r")
+    assert line == "error: r/config.json: No space left on device\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_data_of_another_shape_is_told(shell: Shell, trained: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_models_of_ones_own_take_any_shape(command: Command, tmp_path: Path, mon
     assert command("draw", "own_models:convolution", "--input-shape", "3,8,8", "-o", "b.svg")[0] == 0
     assert "3→4 k3 s1 p0" in (tmp_path / "b.svg").read_text()
     assert command("diff", "own_models:layers", "own_models:layers", "--input-shape", "1,6")[0] == 0
+
+
+def test_diff_as_json(command: Command) -> None:
+    code, out, _ = command("diff", "lenet", "mnist", "--json", "-o", "d.svg")
+    found = json.loads(out)
+    assert (code, found["a"], found["b"], found["alike"]) == (1, "LeNet", "MnistNet", False)
+    assert {"node", "facts"} == set(found["changed"][0])
+    facts = [fact for change in found["changed"] for fact in change["facts"]]
+    assert "shape (1, 6, 28, 28) -> (1, 32, 26, 26)" in facts
+    assert len(found["added"]) + len(found["removed"]) > 0
+    code, out, _ = command("diff", "lenet", "lenet", "--json")
+    assert (code, json.loads(out)) == (
+        0, {"a": "LeNet", "b": "LeNet", "alike": True, "removed": [], "added": [], "changed": []},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

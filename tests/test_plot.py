@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import plot
+from tinygrad_cnn import nn, plot
 from tinygrad_cnn.plot.images import KERNELS
+from tinygrad_cnn.plot.saliency import METHODS
 from tinygrad_cnn.train import History
 
 
@@ -127,3 +129,142 @@ def test_given_figures_and_axes_are_used() -> None:
         figure = Figure()
         assert all(axes.figure is figure for axes in draw(figure))
     assert pyplot.get_fignums() == []
+
+
+def test_given_axes_are_used_and_too_few_are_told() -> None:
+    figure, axes = pyplot.subplots(2, 2)
+    assert plot.refresher(np.eye(5), axes=axes) == list(axes.ravel())
+    assert plot.curves(history(25, 1), axes=axes[0]) == list(axes[0])
+    assert plot.filters(np.ones((3, 1, 3, 3)), axes=axes) == list(axes.ravel())[:3]
+    assert plot.weight_histograms(stepped(), axes=axes) == list(axes.ravel())
+    assert plot.saliency(lambda x: x.flatten(1), np.ones((1, 5, 5)), axes=axes) == list(axes.ravel())
+    part = figure.subfigures(1, 2)[0]
+    assert plot.refresher(np.eye(5), figure=part)[0].get_figure(root=False) is part
+    alone = part.subplots()
+    assert plot.gradient_flow(stepped(), axes=alone) is alone
+    assert len(pyplot.get_fignums()) == 1
+    with pytest.raises(ValueError, match="filters: 4 axes are given, expected 5"):
+        plot.filters(np.ones((5, 1, 3, 3)), axes=axes)
+    with pytest.raises(ValueError, match="curves: 1 axes are given, expected 2"):
+        plot.curves(history(25, 1), axes=axes[0, 0])
+
+
+# ---- parameters ----
+
+
+def stepped() -> nn.Sequential:
+    """A model with two layers after one backward."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    model(tg.ones(5, 3)).square().sum().backward()
+    return model
+
+
+def test_gradient_flow_shows_mean_and_greatest_and_names_what_has_none() -> None:
+    model = stepped()
+    model[0].bias.grad = None
+    model[2].bias.grad.zero_()
+    axes = plot.gradient_flow(model)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    shown = {line.get_label(): line.get_xdata() for line in axes.lines}
+    slopes = np.abs(model[2].weight.grad.numpy())
+    assert shown["mean"][2] == pytest.approx(slopes.mean())
+    assert shown["greatest"][2] == pytest.approx(slopes.max())
+    assert np.isnan([shown["mean"][i] for i in (1, 3)]).all()
+    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("no gradient", 1), ("all zero", 3)]
+    assert axes.get_xscale() == "log"
+    low, high = axes.get_ylim()
+    assert low > high  # the first layer is on top
+    model.zero_grad()
+    with pytest.raises(ValueError, match="gradient_flow: no parameter has a gradient"):
+        plot.gradient_flow(model)
+
+
+def test_weight_histograms_count_every_value() -> None:
+    model = stepped()
+    model[2].bias.array[0] = np.nan
+    axes = plot.weight_histograms(model, columns=3)
+    assert sum(bar.get_height() for bar in axes[0].patches) == 12
+    weight = model[0].weight.detach().numpy()
+    assert axes[0].get_title() == f"0.weight\n{weight.mean():.2g} ± {weight.std():.2g}"
+    assert axes[3].get_title().endswith(", 1 not finite")
+    assert len(plot.weight_histograms(model, most=2)) == 2
+    with pytest.raises(ValueError, match="weight_histograms: the model has no parameters"):
+        plot.weight_histograms(nn.ReLU())
+
+
+# ---- saliency ----
+
+
+def curved(x: tg.Tensor) -> tg.Tensor:
+    """Scores of three classes that are no straight functions of the pixels."""
+    flat = x.flatten(1)
+    return tg.stack([flat.sum(1), (flat**3).sum(1), (flat[:, :-1] * flat[:, 1:]).sin().sum(1)], 1)
+
+
+PICTURE = np.random.default_rng(5).random((2, 6, 5))
+
+
+def test_the_gradients_map_is_the_slope() -> None:
+    values = plot.attribution(curved, PICTURE, 1)
+    assert values.dtype == np.float64
+    np.testing.assert_allclose(values, (3 * PICTURE**2).max(axis=0))
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_the_scores() -> None:
+    base = np.full_like(PICTURE, 0.25)
+    for target in range(3):
+        values = plot.attribution(curved, PICTURE, target, method="integrated gradients", baseline=0.25, steps=200)
+        scores = curved(tg.tensor(np.stack([PICTURE, base]))).numpy()[:, target]
+        assert values.sum() == pytest.approx(scores[0] - scores[1], rel=1e-4)
+    squares = plot.attribution(curved, PICTURE, 1, method="integrated gradients", baseline=0.0, steps=200)
+    np.testing.assert_allclose(squares, (PICTURE**3).sum(axis=0), rtol=1e-4)  # each pixel by itself
+
+
+@pytest.mark.parametrize("patch", [1, 3])
+def test_occlusion_is_what_plain_loops_give(patch: int) -> None:
+    values = plot.attribution(curved, PICTURE, 2, method="occlusion", baseline=0.5, patch=patch)
+
+    def score(picture: np.ndarray) -> float:
+        return curved(tg.tensor(picture[None])).numpy()[0, 2]
+
+    falls: dict[tuple[int, int], list[float]] = {}
+    for top in range(7 - patch):
+        for left in range(6 - patch):
+            covered = PICTURE.copy()
+            covered[:, top : top + patch, left : left + patch] = 0.5
+            for row in range(top, top + patch):
+                for column in range(left, left + patch):
+                    falls.setdefault((row, column), []).append(score(PICTURE) - score(covered))
+    expected = [[np.mean(falls[row, column]) for column in range(5)] for row in range(6)]
+    np.testing.assert_allclose(values, expected, atol=1e-12)
+
+
+def test_saliency_asks_in_eval_mode_about_the_best_class_and_leaves_no_trace() -> None:
+    picture = np.concatenate([PICTURE, PICTURE[:1]]).astype(np.float32)  # (3, 6, 5)
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(90, 3))
+    with tg.no_grad():
+        best = int(model.eval()(tg.tensor(picture[None])).argmax())
+    model.train()
+    with tg.no_grad():
+        axes = plot.saliency(model, picture, classes=("ant", "bee", "cat"))
+    assert [a.get_title() for a in axes] == [f"why {('ant', 'bee', 'cat')[best]}?", *METHODS]
+    weight = np.abs(model[2].weight.detach().numpy()[best]).reshape(3, 6, 5).max(axis=0)
+    np.testing.assert_allclose(axes[1].images[0].get_array(), weight, rtol=1e-6)
+    assert model.training
+    assert model[1].training
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((curved, PICTURE[0]), {}, r"the image has shape \(6, 5\), expected \(C, H, W\)"),
+        ((curved, PICTURE), {"method": "guess"}, "method is 'guess', expected one of gradient, integrated gradients"),
+        ((curved, PICTURE), {"method": "occlusion", "patch": 6}, "patch is 6, expected 1 to 5 for 6x5 pixels"),
+        ((lambda x: x, PICTURE), {}, r"the model gives \(1, 2, 6, 5\) for 1 images, expected scores \(1, classes\)"),
+        ((lambda x: 3, PICTURE), {}, "the model gives int for 1 images"),
+    ],
+)
+def test_wrong_questions_are_told(arguments: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"saliency: {message}"):
+        plot.attribution(*arguments, **options)

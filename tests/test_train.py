@@ -19,7 +19,7 @@ from tinygrad_cnn import nn, optim, serialization
 from tinygrad_cnn.data import DataLoader, Images, TensorDataset, mnist
 from tinygrad_cnn.errors import UserError
 from tinygrad_cnn.random import Generator
-from tinygrad_cnn.train import Callback, Checkpoint, History, Run, Trainer, build, evaluate, fit, predict
+from tinygrad_cnn.train import Callback, History, Run, Trainer, build, evaluate, fit, predict
 from tinygrad_cnn.train.checkpoint import read_checkpoint, write_checkpoint
 from tinygrad_cnn.train.config import RunConfig, load_data
 from tinygrad_cnn.train.recipes import OPTIMIZERS, make_optimizer, one_cycle
@@ -369,14 +369,15 @@ def run(tmp_path: Path, few: tuple[Images, Images]) -> Run:
     """A run that has been trained."""
     run = Run.create(tmp_path / "runs" / "first", CONFIG)
     trainer = run.trainer(run.build_model(), *few)
-    trainer.callbacks.append(Checkpoint(run))
+    trainer.callbacks += run.callbacks()
     trainer.run()
     return run
 
 
 def test_a_run_folder_brings_the_model_back(run: Run, few: tuple[Images, Images]) -> None:
-    names = {"config.json", "model.safetensors", "checkpoint.safetensors", "metrics.json", "metrics.csv"}
-    assert set(os.listdir(run.folder)) == names
+    assert set(os.listdir(run.folder)) == {
+        "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",
+    }  # fmt: skip
     opened = Run.open(run.folder)
     assert opened.config == CONFIG
     model = opened.load_model()
@@ -467,6 +468,10 @@ def test_bad_checkpoints_are_told_on_resume(run: Run, few: tuple[Images, Images]
         ({"in_shape": [1, 28, 0]}, "in_shape"),
         ({"classes": []}, "classes"),
         ({"mean": None}, "mean is None"),
+        ({"mean": float("nan")}, "mean is nan, which cannot be"),
+        ({"std": 0}, "std is 0, which cannot be"),
+        ({"lr": -1.0}, "lr is -1.0, which cannot be"),
+        ({"batch_size": 0}, "batch_size is 0, which cannot be"),
     ],
 )
 def test_bad_configs_are_told(tmp_path: Path, change: dict[str, Any], message: str) -> None:

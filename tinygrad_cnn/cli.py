@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,7 +21,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="tinygrad-cnn",
-    help="Train, use and draw convolutional networks made of ops.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -38,34 +40,84 @@ def common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train, use and draw convolutional networks made of ops."""
+    """Train, use and draw convolutional networks made of ops.
+
+    Example: tinygrad-cnn train, and then tinygrad-cnn predict runs/lenet-1 digit.png
+    """
+
+
+def _one_of(*words: str, folders: bool = False) -> Callable[[str], list[str]]:
+    """What the shell offers for a value that has begun with some letters."""
+
+    def complete(incomplete: str) -> list[str]:
+        found = [word for word in words if word.startswith(incomplete)]
+        if folders:
+            found += [f"{path}/" for path in sorted(glob.glob(f"{glob.escape(incomplete)}*")) if Path(path).is_dir()]
+        return found
+
+    return complete
+
+
+_MODELS = ("lenet", "mlp", "mnist", "seed", "vgg")
+_OVERLAYS = (
+    "flops", "backward", "memory", "saved", "time", "mean", "std", "gradient", "nan", "dead", "ties", "gradcheck",
+)  # fmt: skip
+_DATA = _one_of("bundled", "digits", "openml", folders=True)
+_RUN = _one_of(folders=True)
+_BEST = "Take the weights after the epoch with the highest test accuracy, not the last ones."
+_TARGET = _one_of(*_MODELS, folders=True)
 
 
 @app.command()
 def train(
     model: Annotated[
-        str | None, typer.Option(help="lenet, seed, mnist, vgg, mlp, or package.module:callable. [default: lenet]")
+        str | None,
+        typer.Option(
+            help="lenet, seed, mnist, vgg, mlp, or package.module:callable. [default: lenet]",
+            autocompletion=_one_of(*_MODELS),
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="bundled, digits, openml, or a folder of IDX files. [default: bundled]")
+        str | None,
+        typer.Option(
+            help="bundled, digits, openml, or a folder of IDX files. [default: bundled]", autocompletion=_DATA
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, momentum, adam, adamw, rmsprop, adagrad or adadelta.")
+        str | None,
+        typer.Option(
+            help="sgd, momentum, adam, adamw, rmsprop, adagrad or adadelta.",
+            autocompletion=_one_of("sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "adadelta"),
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the weights and the shuffling. [default: 0]")] = None,
     out: Annotated[Path | None, typer.Option(help="The new run folder. [default: runs/MODEL-NUMBER]")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, exactly.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue the run in this folder, exactly.", autocompletion=_RUN)
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a lower test loss.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write for TensorBoard too, into RUN/tensorboard.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and all else on stderr.")] = False,
 ) -> None:
     """Train a model; with no options, LeNet on the bundled digits. What is not given comes from the model's recipe.
 
     Example: tinygrad-cnn train --model mnist --epochs 2 --out runs/first
     """
     from tinygrad_cnn import kernels
-    from tinygrad_cnn.train import job
+    from tinygrad_cnn.train import TensorBoard, job
 
+    if tensorboard:
+        try:
+            TensorBoard.check()  # before anything is written
+        except ImportError as error:
+            raise UserError(str(error)) from error
     kernels.reuse_memory()  # this process is ours alone; the library never does it by itself
     if lr is not None and not 0 < lr < float("inf"):
         raise UserError(f"--lr is {lr:g}, expected a number above 0")
@@ -84,23 +136,32 @@ def train(
         run, trainer, test_set = job.resume(resume, epochs)
     else:
         run, trainer, test_set = job.start(
-            model=model or "lenet", data=data or "bundled", epochs=epochs, batch_size=batch_size,
+            model="lenet" if model is None else model, data="bundled" if data is None else data,
+            epochs=epochs, batch_size=batch_size,
             lr=lr, optimizer=optimizer, seed=seed or 0, out=out,
         )  # fmt: skip
-    typer.echo(f"{run.config.model} on {run.config.data} -> {run.folder}")
-    if not job.finish(run, trainer, test_set, typer.echo):
-        typer.echo(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {run.folder}")
+    say = partial(typer.echo, err=as_json)
+    say(f"{run.config.model} on {run.config.data} -> {run.folder}")
+    if not job.finish(run, trainer, test_set, say, patience=patience, tensorboard=tensorboard):
+        folder = shlex.quote(str(run.folder))
+        say(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {folder}")
         raise typer.Exit(130)
-    typer.echo(f"report: {run.folder / 'report.html'}")
-    typer.echo(f"test accuracy: {trainer.history.last['test_accuracy']:.4f}")
+    say(f"report: {run.folder / 'report.html'}")
+    say(f"test accuracy: {trainer.history.last['test_accuracy']:.4f}")
+    if as_json:
+        typer.echo(json.dumps({"run": str(run.folder), **trainer.history.last}))
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=_RUN)],
     data: Annotated[
-        str | None, typer.Option(help="bundled, digits, openml, or a folder of IDX files. [default: the run's]")
+        str | None,
+        typer.Option(
+            help="bundled, digits, openml, or a folder of IDX files. [default: the run's]", autocompletion=_DATA
+        ),
     ] = None,
+    best: Annotated[bool, typer.Option("--best", help=_BEST)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the loss and accuracy of a run's model on the test set.
@@ -112,8 +173,8 @@ def evaluate(
     from tinygrad_cnn.train.config import load_data
 
     opened = Run.open(run)
-    model = opened.load_model()
-    _, test_set = load_data(data or opened.config.data)
+    model = opened.load_model(best)
+    _, test_set = load_data(opened.config.data if data is None else data)
     opened.check(test_set)
     test_set = test_set.normalize(opened.config.mean, opened.config.std)
     score = score_of(model, test_set)
@@ -126,8 +187,9 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=_RUN)],
     images: Annotated[list[Path], typer.Argument(help="PNG or JPEG files of any size.")],
+    best: Annotated[bool, typer.Option("--best", help=_BEST)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the three likeliest classes of each image, with their probabilities.
@@ -143,26 +205,30 @@ def predict(
 
     opened = Run.open(run)
     config = opened.config
-    model = opened.load_model()
+    model = opened.load_model(best)
     pixels = np.stack([read_image(path, config.in_shape, config.ink) for path in images])
     rows = probabilities_of(model, Tensor(((pixels - config.mean) / config.std).astype(np.float32)))
     top = np.argsort(-rows, axis=1, kind="stable")[:, :3]
     found = [
-        {"image": str(path), "top": [{"class": config.classes[i], "probability": float(row[i])} for i in best]}
-        for path, row, best in zip(images, rows, top, strict=True)
+        {"image": str(path), "top": [{"class": config.classes[i], "probability": float(row[i])} for i in first]}
+        for path, row, first in zip(images, rows, top, strict=True)
     ]
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for path, row, best in zip(images, rows, top, strict=True):
-        words = ", ".join(f"{config.classes[i]} ({100 * row[i]:.1f} %)" for i in best)
+    for path, row, first in zip(images, rows, top, strict=True):
+        words = ", ".join(f"{config.classes[i]} ({100 * row[i]:.1f} %)" for i in first)
         typer.echo(f"{path}: {words}")
 
 
 @app.command()
 def draw(
     target: Annotated[
-        str, typer.Argument(help="A run folder, a model's name, package.module:callable, or a graph's .json file.")
+        str,
+        typer.Argument(
+            help="A run folder, a model's name, package.module:callable, or a graph's .json file.",
+            autocompletion=_TARGET,
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .svg, .png, .pdf, .dot or .json file. [default: NAME.svg]")
@@ -170,13 +236,26 @@ def draw(
     input_shape: Annotated[
         str | None, typer.Option(help="The shape of one image, or of a batch. [default: the run's, else 1,28,28]")
     ] = None,
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
-    direction: Annotated[str, typer.Option(help="TB (downwards) or LR (to the right).")] = "TB",
-    parameters: Annotated[str, typer.Option(help="fold (count them in their op) or nodes (draw each).")] = "fold",
-    fold: Annotated[str, typer.Option(help="auto, layers, repeat, none, or a depth of modules.")] = "auto",
+    theme: Annotated[str, typer.Option(help="light or dark.", autocompletion=_one_of("light", "dark"))] = "light",
+    direction: Annotated[
+        str, typer.Option(help="TB (downwards) or LR (to the right).", autocompletion=_one_of("TB", "LR"))
+    ] = "TB",
+    parameters: Annotated[
+        str,
+        typer.Option(
+            help="fold (count them in their op) or nodes (draw each).", autocompletion=_one_of("fold", "nodes")
+        ),
+    ] = "fold",
+    fold: Annotated[
+        str,
+        typer.Option(
+            help="auto, layers, repeat, none, or a depth of modules.",
+            autocompletion=_one_of("auto", "layers", "repeat", "none"),
+        ),
+    ] = "auto",
     overlay: Annotated[
         str | None,
-        typer.Option(help="flops, backward, memory, saved, time, mean, std, gradient, nan, dead, ties or gradcheck."),
+        typer.Option(help=", ".join(_OVERLAYS[:-1]) + f" or {_OVERLAYS[-1]}.", autocompletion=_one_of(*_OVERLAYS)),
     ] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Run backward, and draw the gradients too.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
@@ -207,12 +286,18 @@ def draw(
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="As for draw: a run folder, a model's name, or a graph's .json file.")],
-    b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="As for draw: a run folder, a model's name, or a graph's .json file.", autocompletion=_TARGET
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="What to compare it with.", autocompletion=_TARGET)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Draw both as one picture: a .svg, .png, .pdf or .dot file.")
     ] = None,
     input_shape: Annotated[str | None, typer.Option(help="The shape of one image, or of a batch.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what differs between the graphs of two models; exit with 0 if they are alike, with 1 if not.
 
@@ -222,9 +307,10 @@ def diff(
 
     try:
         found = graph.diff(_graph(a, input_shape)[0], _graph(b, input_shape)[0])
-        typer.echo(str(found))
         if output is not None:
             found.save(output)
+        typer.echo(json.dumps(found.to_dict()) if as_json else str(found))
+        if output is not None and not as_json:
             typer.echo(f"{output}: {found.union()!r}")
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(" ".join(str(error).split())) from error

@@ -77,21 +77,18 @@ def unpacked(data: bytes) -> Any:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that it is there as a whole, or not at all and an older one stays. OSError names the file."""
     target = Path(path)
+    temporary = None
     try:
-        _write(target, data)
-    except OSError as error:  # of the temporary file, whose name would puzzle
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-
-
-def _write(target: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(target), None  # a full disk names no file; nobody knows the other
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ def bench(
         bool, typer.Option("--reuse-memory", help="Keep freed memory on our side; torch-reuse does on PyTorch's.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything measured to this file; - prints it.")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table to this file, as Markdown.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the suite growth to this file (PNG, SVG, PDF).")] = None,
 ) -> None:
@@ -40,11 +43,15 @@ def bench(
 
     if suite not in SUITES:
         raise UserError(f"unknown suite {suite!r}, there are {', '.join(SUITES)}")
-    console = Console()
+    console = Console(stderr=json_file == Path("-"))
     with console.status("starting") as status:
         length = (1, 0.0) if quick else (rounds, seconds)
         report = run(workload or SUITES[suite], against, threads, *length, reuse_memory, status.update)
-    console.print(report.table())
+    if json_file == Path("-"):
+        typer.echo(json.dumps(report.to_dict()))
+        json_file = None
+    else:
+        console.print(report.table())
     if json_file is not None:
         report.save(json_file)
     if markdown is not None:

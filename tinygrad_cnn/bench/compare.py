@@ -17,6 +17,7 @@ from typing import Any
 
 from tinygrad_cnn.bench.suites import ALL, SUITES
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.serialization import write_atomically
 
 __all__ = ["PEERS", "Report", "Row", "run"]
 
@@ -105,7 +106,7 @@ class Report:
 
     def save(self, path: str | Path) -> None:
         """Write `to_dict()` to a JSON file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
     def table(self) -> Any:
         """A rich Table: times, ratios with their range, memory of a step."""

@@ -149,7 +149,11 @@ def _read_folder(folder: Path, classes: tuple[str, ...], mean: float, std: float
             raise ValueError(f"{label_file}: holds the label {labels.max()}, expected 0 to {len(classes) - 1}")
         return Images(images[:, None], labels.astype(np.int64), classes, mean=mean, std=std)
 
-    return read("train"), read("t10k")
+    train, test = read("train"), read("t10k")
+    if test.images.shape[1:] != train.images.shape[1:]:
+        sizes = ["x".join(map(str, part.images.shape[2:])) for part in (test, train)]
+        raise ValueError(f"{folder}: the test images are {sizes[0]}, the training images {sizes[1]}; expected one size")
+    return train, test
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -59,6 +59,17 @@ class GraphDiff:
                 lines.append(f"  {word}: {x:,} -> {y:,}")
         return "\n".join(lines)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The difference as plain values, fit for JSON: whether the graphs are alike, and each node by its text."""
+        return {
+            "a": self.a.title,
+            "b": self.b.title,
+            "alike": not self,
+            "removed": [_words(node) for node in self.removed],
+            "added": [_words(node) for node in self.added],
+            "changed": [{"node": _title(change.after), "facts": list(change.facts)} for change in self.changed],
+        }
+
     def union(self) -> Graph:
         """Both graphs in one: that of `b`, and what was removed from `a`; the overlay "diff" tells them apart."""
         nodes = list(self.b.nodes)

@@ -1,17 +1,19 @@
-"""Gradients clipped, and parameters as one long vector."""
+"""Gradients clipped, parameters as one long vector, and a model in eval mode for a while."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import Variable
+from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "in_eval_mode", "parameters_to_vector", "vector_to_parameters"]
 
 
 def clip_grad_norm_(
@@ -46,6 +48,27 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Bring each element of the gradients into [-clip_value, clip_value]."""
     for p in _with_gradients(parameters):
         _replace_grad(p, _grad(p).clip(-clip_value, clip_value))
+
+
+@contextmanager
+def in_eval_mode(model: Module) -> Iterator[None]:
+    """Inside, the model and all its modules are in eval mode; then each is as it was before.
+
+    >>> import tinygrad_cnn as tg
+    >>> model = tg.nn.Dropout()
+    >>> with in_eval_mode(model):
+    ...     print(model.training)
+    False
+    >>> model.training
+    True
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

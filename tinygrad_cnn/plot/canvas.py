@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "VERMILION", "as_array", "one_axes", "tile", "tiles"]
+__all__ = ["BLUE", "VERMILION", "as_array", "new_figure", "one_axes", "panels", "tile", "tiles"]
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's; told apart by colour-blind people, and in grey
 
@@ -35,20 +35,43 @@ def new_figure(width: float, height: float) -> Figure:
     return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
-def tiles(figure: Figure | None, count: int, columns: int, size: float = 1.3, caption: float = 0.3) -> list[Axes]:
+def panels(
+    name: str, axes: Any, figure: Figure | None, rows: int, columns: int, size: tuple[float, float]
+) -> list[Axes]:
+    """The axes for a picture of rows x columns panels, row by row.
+
+    axes: those to use, at least as many; otherwise a grid is made in `figure` (a Figure or SubFigure), or in a new
+    figure of this size in inches. Errors: ValueError, with the picture's name, for too few axes.
+    """
+    count = rows * columns
+    if axes is None:
+        if figure is None:
+            figure = new_figure(*size)
+        return list(figure.subplots(rows, columns, squeeze=False).ravel())
+    given = list(np.ravel(np.asarray(axes, dtype=object)))
+    if len(given) < count:
+        raise ValueError(f"{name}: {len(given)} axes are given, expected {count}")
+    return given
+
+
+def tiles(
+    name: str, axes: Any, figure: Figure | None, count: int, columns: int, *, size: float = 1.3, caption: float = 0.3
+) -> list[Axes]:
     """`count` small axes without ticks in rows of `columns`, each `size` inches wide, with room for a caption."""
     columns = max(1, min(columns, count))
     rows = max(1, -(-count // columns))
-    if figure is None:
-        figure = new_figure(columns * size, rows * (size + caption) + 0.4)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    flat = list(grid.ravel())
-    for axes in flat:
-        axes.set_axis_off()
+    if axes is not None:  # only as many as are filled; new ones come as a full grid
+        rows, columns = 1, count
+    flat = panels(name, axes, figure, rows, columns, (columns * size, rows * (size + caption)))
+    for panel in flat:
+        panel.set_axis_off()
+        panel.set_anchor("S")  # what is left of the height goes to the caption
     return flat[:count]
 
 
-def tile(axes: Axes, image: NDArray[Any], title: str = "", *, signed: bool = False, colour: str = "black") -> None:
+def tile(
+    axes: Axes, image: NDArray[Any], title: str = "", *, signed: bool = False, colour: str = "black", cmap: str = "gray"
+) -> None:
     """Draw one picture, (H, W) or (C, H, W) with 1 or 3 channels; `signed` ones in two colours around zero."""
     if image.ndim == 3:
         image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)  # (C, H, W) -> (H, W, C)
@@ -59,6 +82,6 @@ def tile(axes: Axes, image: NDArray[Any], title: str = "", *, signed: bool = Fal
         low, high = float(image.min()), float(image.max())
         axes.imshow((image - low) / ((high - low) or 1.0))
     else:
-        axes.imshow(image, cmap="gray")
+        axes.imshow(image, cmap=cmap)
     if title:
         axes.set_title(title, fontsize=9, color=colour)

@@ -28,7 +28,7 @@ def confusion(labels: Any, predictions: Any, classes: Sequence[str], *, axes: Ax
     size = len(classes)
     counts = np.bincount(right * size + guessed, minlength=size * size).reshape(size, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes = one_axes(axes, 1.5 + 0.46 * size, 1.2 + 0.42 * size)
+    axes = one_axes(axes, 1.0 + 0.42 * size, 1.2 + 0.42 * size)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(size):
         for column in range(size):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tinygrad_cnn.plot.canvas import BLUE, VERMILION, new_figure
+from tinygrad_cnn.plot.canvas import BLUE, VERMILION, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ class History(Protocol):
     def steps(self) -> dict[str, list[float]]: ...
 
 
-def curves(history: History, *, figure: Figure | None = None) -> list[Axes]:
+def curves(history: History, *, axes: Any = None, figure: Figure | None = None) -> list[Axes]:
     """Two axes: loss and accuracy of each training batch (faint) and its mean, and of the test set after each epoch.
 
     >>> from tinygrad_cnn.train import History
@@ -35,12 +35,10 @@ def curves(history: History, *, figure: Figure | None = None) -> list[Axes]:
     >>> right.get_ylabel()
     'accuracy'
     """
-    if figure is None:
-        figure = new_figure(9.0, 3.4)
-    panels = list(figure.subplots(1, 2))
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
-        _curve(axes, history, quantity)
-    return panels
+    both = panels("curves", axes, figure, 1, 2, (9.0, 3.4))[:2]
+    for panel, quantity in zip(both, ("loss", "accuracy"), strict=True):
+        _curve(panel, history, quantity)
+    return both
 
 
 def _curve(axes: Axes, history: History, quantity: str) -> None:
@@ -66,7 +64,7 @@ def _curve(axes: Axes, history: History, quantity: str) -> None:
         )  # fmt: skip
     axes.set_xlabel("iteration (batches seen)")
     axes.set_ylabel(quantity)
-    axes.set_ylim(bottom=0, top=1.02 if quantity == "accuracy" else None)
+    axes.set_ylim(bottom=0, top=1.02 if quantity == "accuracy" else 1.1 * axes.dataLim.ymax if values.size else None)
     axes.grid(alpha=0.25)
     if values.size or rows:
         axes.legend(frameon=False, fontsize=9)

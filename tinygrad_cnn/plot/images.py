@@ -32,6 +32,7 @@ def samples(
     classes: Sequence[str] | None = None,
     confidence: Any = None,
     columns: int = 5,
+    axes: Any = None,
     figure: Figure | None = None,
 ) -> list[Axes]:
     """Images (N, C, H, W) with what was predicted for each; wrong ones say what would have been right.
@@ -40,18 +41,20 @@ def samples(
     """
     pictures, right, guessed = as_array(images), as_array(labels), as_array(predictions)
     names = [str(i) for i in range(int(max(right.max(), guessed.max())) + 1)] if classes is None else list(classes)
-    panels = tiles(figure, len(pictures), columns, caption=0.45)
-    for i, axes in enumerate(panels):
+    panels = tiles("samples", axes, figure, len(pictures), columns, caption=0.5)
+    for i, panel in enumerate(panels):
         good = right[i] == guessed[i]
         title = names[guessed[i]]
         if confidence is not None:
             title += f"  {100 * float(as_array(confidence)[i]):.0f} %"
         title += "" if good else f"\n(is {names[right[i]]})"
-        tile(axes, pictures[i], title, colour=BLUE if good else VERMILION)
+        tile(panel, pictures[i], title, colour=BLUE if good else VERMILION)
     return panels
 
 
-def filters(weight: Any, *, columns: int = 8, most: int = 64, figure: Figure | None = None) -> list[Axes]:
+def filters(
+    weight: Any, *, columns: int = 8, most: int = 64, axes: Any = None, figure: Figure | None = None
+) -> list[Axes]:
     """The filters of a convolution, weight (O, C, KH, KW): red is positive, blue negative, white zero.
 
     Each input channel of each filter is a tile; the first `most` are shown.
@@ -59,26 +62,26 @@ def filters(weight: Any, *, columns: int = 8, most: int = 64, figure: Figure | N
     kernels = as_array(weight)
     channels = kernels.shape[1]
     flat = kernels.reshape(-1, *kernels.shape[2:])[:most]  # (O, C, KH, KW) -> (O * C, KH, KW)
-    panels = tiles(figure, len(flat), columns, size=1.1)
-    for i, axes in enumerate(panels):
+    panels = tiles("filters", axes, figure, len(flat), columns, size=1.1)
+    for i, panel in enumerate(panels):
         title = f"filter {i + 1}" if channels == 1 else f"{i // channels + 1}, channel {i % channels + 1}"
-        tile(axes, flat[i], title, signed=True)
+        tile(panel, flat[i], title, signed=True)
     return panels
 
 
 def feature_maps(
-    image: Any, maps: Any, *, columns: int = 7, most: int = 32, figure: Figure | None = None
+    image: Any, maps: Any, *, columns: int = 7, most: int = 32, axes: Any = None, figure: Figure | None = None
 ) -> list[Axes]:
     """An image (C, H, W), and what each filter makes of it, maps (F, H, W): one tile for each, the image first."""
     pictures = as_array(maps)[:most]
-    panels = tiles(figure, len(pictures) + 1, columns, size=1.2)
+    panels = tiles("feature_maps", axes, figure, len(pictures) + 1, columns, size=1.2)
     tile(panels[0], as_array(image), "input")
-    for i, axes in enumerate(panels[1:]):
-        tile(axes, pictures[i], f"filter {i + 1}", signed=True)
+    for i, panel in enumerate(panels[1:]):
+        tile(panel, pictures[i], f"filter {i + 1}", signed=True)
     return panels
 
 
-def refresher(image: Any, *, figure: Figure | None = None) -> list[Axes]:
+def refresher(image: Any, *, axes: Any = None, figure: Figure | None = None) -> list[Axes]:
     """What a convolution is: one image (H, W) or (1, H, W) under three classical 3x3 filters, by the op conv2d.
 
     >>> import numpy as np
@@ -92,8 +95,8 @@ def refresher(image: Any, *, figure: Figure | None = None) -> list[Axes]:
     weight = np.array(list(KERNELS.values()), np.float32)[:, None]  # (3, 3, 3) -> (3, 1, 3, 3)
     with no_grad():
         results = as_array(conv2d(Tensor(picture), Tensor(weight)))[0]
-    panels = tiles(figure, 1 + len(KERNELS), 1 + len(KERNELS), size=1.6)
+    panels = tiles("refresher", axes, figure, 1 + len(KERNELS), 1 + len(KERNELS), size=1.6)
     tile(panels[0], picture[0], "input")
-    for axes, result, name in zip(panels[1:], results, KERNELS, strict=True):
-        tile(axes, result, name)
+    for panel, result, name in zip(panels[1:], results, KERNELS, strict=True):
+        tile(panel, result, name)
     return panels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -70,6 +71,8 @@ def _checked(path: Path, name: str, kind: str, values: dict[str, Any]) -> Any:
         good = isinstance(value, list) and bool(value) and all(type(text) is str for text in value)
     else:
         good = isinstance(value, _TYPES[kind])
+        if good and type(value) in (int, float) and name != "seed":
+            good = math.isfinite(value) and (value > 0 or name in ("mean", "ink"))
     if not good:
         raise UserError(f"{path}: {name} is {value!r}, which cannot be")
     return tuple(value) if isinstance(value, list) else value

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.data import DataLoader
 from tinygrad_cnn.nn import functional as F
+from tinygrad_cnn.nn.utils import in_eval_mode
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["Score", "evaluate", "predict"]
@@ -25,18 +25,6 @@ class Score(NamedTuple):
     accuracy: float
 
 
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def evaluate(
     model: nn.Module, dataset: Any, *, loss: Callable[..., Any] = F.cross_entropy, batch_size: int = 256
 ) -> Score:
@@ -45,7 +33,7 @@ def evaluate(
     Errors: ValueError for an empty dataset.
     """
     total = right = count = 0.0
-    with _eval_mode(model):
+    with in_eval_mode(model), no_grad():
         for x, y in DataLoader(dataset, batch_size):
             out = model(x)
             total += loss(out, y).item() * len(y.array)
@@ -65,7 +53,7 @@ def hits(out: Tensor, y: Tensor) -> float:
 
 def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> NDArray[np.floating[Any]]:
     """The probabilities (N, classes) that `model` gives to inputs (N, ...)."""
-    with _eval_mode(model):
+    with in_eval_mode(model), no_grad():
         parts = [
             F.softmax(model(Tensor(x.array[i : i + batch_size])), dim=1).array
             for i in range(0, len(x.array), batch_size)

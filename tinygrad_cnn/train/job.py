@@ -8,14 +8,14 @@ from pathlib import Path
 
 from tinygrad_cnn.data import Images
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.train.callbacks import EarlyStopping, ProgressBar, TensorBoard
 from tinygrad_cnn.train.config import RunConfig, load_data
 from tinygrad_cnn.train.images import ink_share
 from tinygrad_cnn.train.loop import Trainer
 from tinygrad_cnn.train.pictures import draw_pictures
-from tinygrad_cnn.train.progress import ProgressBar
 from tinygrad_cnn.train.recipes import OPTIMIZERS, recipe_for
 from tinygrad_cnn.train.report import report
-from tinygrad_cnn.train.run import Checkpoint, Run, build_checked
+from tinygrad_cnn.train.run import Run, build_checked
 
 __all__ = ["finish", "resume", "start"]
 
@@ -44,7 +44,7 @@ def start(
         model=model,
         data=data if data in ("bundled", "digits", "openml") else str(Path(data).resolve()),
         optimizer=name,
-        lr=lr or (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
+        lr=lr if lr is not None else (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
         batch_size=batch_size or recipe.batch_size,
         epochs=epochs or recipe.epochs,
         iterations=None if epochs else recipe.iterations,
@@ -83,18 +83,32 @@ def resume(folder: Path, epochs: int | None) -> tuple[Run, Trainer, Images]:
     return run, trainer, test_set
 
 
-def finish(run: Run, trainer: Trainer, test_set: Images, say: Callable[[str], None]) -> bool:
-    """Train to the end, and fill the run's folder; False if Ctrl-C came first (the run can then be resumed)."""
-    bar = ProgressBar()
-    trainer.callbacks += [bar, Checkpoint(run)]
+def finish(
+    run: Run,
+    trainer: Trainer,
+    test_set: Images,
+    say: Callable[[str], None],
+    *,
+    patience: int | None = None,
+    tensorboard: bool = False,
+) -> bool:
+    """Train to the end, and fill the run's folder; False if Ctrl-C came first (the run can then be resumed).
+
+    patience: stop after so many epochs without a lower test loss. tensorboard: write for TensorBoard, too.
+    """
+    trainer.callbacks += [ProgressBar(say), *run.callbacks()]
+    if tensorboard:
+        trainer.callbacks.append(TensorBoard(run.folder / "tensorboard"))
+    if patience is not None:
+        trainer.callbacks.append(EarlyStopping(patience))
     try:
         trainer.run()
     except FloatingPointError as error:
         raise UserError(f"training stopped: {error}") from error
-    finally:
-        bar.close()
     if trainer.interrupted:
         return False
+    if trainer.stop:
+        say(f"stopped early: the test loss has not fallen for {patience} epochs")
     say("drawing the pictures")
     trainer.model.eval()
     pictures = draw_pictures(run, trainer.model, trainer.history, test_set)

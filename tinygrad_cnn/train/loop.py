@@ -14,32 +14,12 @@ from tinygrad_cnn.data import DataLoader
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.train.callbacks.callback import Callback
 from tinygrad_cnn.train.evaluate import evaluate, hits
 from tinygrad_cnn.train.history import History
 from tinygrad_cnn.train.interrupt import Interrupt
 
-__all__ = ["Callback", "Trainer", "fit"]
-
-
-class Callback:
-    """What can be done while a model trains: a subclass overrides what it needs.
-
-    >>> class Stop(Callback):
-    ...     def on_epoch_end(self, trainer):
-    ...         trainer.stop = trainer.history.last["test_accuracy"] > 0.99
-    """
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        """Before the first batch."""
-
-    def on_batch_end(self, trainer: Trainer) -> None:
-        """After a batch's step; its loss is the last of `trainer.history.steps["loss"]`."""
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """After an epoch and its evaluation; `trainer.history.last` is its row."""
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        """After the last batch, also when `trainer.stop` or Ctrl-C ended the training early."""
+__all__ = ["Trainer", "fit"]
 
 
 class Trainer:
@@ -104,11 +84,15 @@ class Trainer:
         self.stop = self.interrupted = False
         if self.loader.state_dict()["position"]:  # an epoch is under way: go on where it stopped
             self.loader.load_state_dict(self.loader.state_dict())
-        with Interrupt() as interrupt, np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
-            self._call("on_train_begin")
-            while not (self.done or self.stop or self.interrupted):
-                self._train_epoch(interrupt)
-            self._call("on_train_end")
+        try:
+            with Interrupt() as interrupt, np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+                self._call("on_train_begin")
+                while not (self.done or self.stop or self.interrupted):
+                    self._train_epoch(interrupt)
+                self._call("on_train_end")
+        finally:
+            for callback in self.callbacks:
+                callback.close()
         return self.history
 
     def _call(self, moment: str) -> None:

@@ -152,13 +152,15 @@ def build(spec: str, in_shape: Shape = (1, 28, 28), num_classes: int = 10) -> nn
 def _find(spec: str) -> Callable[..., Any]:
     """The callable that `package.module:name` stands for, looked up from the current folder too."""
     module_name, _, name = spec.partition(":")
-    if not module_name or not name:
+    if not name or not all(part.isidentifier() for part in module_name.split(".")):
         raise UserError(f"model {spec!r} is neither a name nor package.module:callable")
     try:
         with _current_folder_importable():
             target: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise UserError(f"model {spec}: cannot import {module_name} ({error})") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file does when it is read
+        raise UserError(f"model {spec}: importing {module_name} failed with {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(target, part):
             raise UserError(f"model {spec}: {module_name} has no {name}")

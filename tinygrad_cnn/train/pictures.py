@@ -53,7 +53,7 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
         (
             "confusion.png", "Confusion matrix",
             "How many test images of each class (rows) were taken for which (columns).",
-            1.5 + 0.46 * len(test_set.classes), 1.2 + 0.42 * len(test_set.classes),
+            1.0 + 0.42 * len(test_set.classes), 1.2 + 0.42 * len(test_set.classes),
             lambda figure: plot.confusion(y, guessed, test_set.classes, axes=figure.subplots()),
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A run folder: config.json, model.safetensors, checkpoint.safetensors, metrics.json, metrics.csv, and the pictures.
+"""A run folder: config.json, the files of `Checkpoint`, metrics.json, metrics.csv, and the pictures.
 
 Each file is written beside its place and then moved there, so none is ever half a file.
 """
@@ -6,7 +6,6 @@ Each file is written beside its place and then moved there, so none is ever half
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,19 @@ from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.data import DataLoader, Images
 from tinygrad_cnn.errors import UserError
 from tinygrad_cnn.random import Generator, manual_seed
-from tinygrad_cnn.serialization import load, save, write_atomically
+from tinygrad_cnn.serialization import load, write_atomically
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.train.checkpoint import read_checkpoint, write_checkpoint
+from tinygrad_cnn.train.callbacks.callback import Callback
+from tinygrad_cnn.train.callbacks.saving import BEST, CHECKPOINT, MODEL, Checkpoint, MetricsFile
+from tinygrad_cnn.train.checkpoint import read_checkpoint
 from tinygrad_cnn.train.config import RunConfig, load_data
-from tinygrad_cnn.train.loop import Callback, Trainer
+from tinygrad_cnn.train.loop import Trainer
 from tinygrad_cnn.train.models import build
 from tinygrad_cnn.train.recipes import make_optimizer, one_cycle
 
 __all__ = ["Run"]
 
-CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+CONFIG = "config.json"
 
 
 class Run:
@@ -77,28 +78,26 @@ class Run:
         """Put a file into the folder, whole or not at all."""
         write_atomically(self.folder / name, content.encode() if isinstance(content, str) else content)
 
-    def save(self, trainer: Trainer) -> None:
-        """Write the weights, the checkpoint from which the training can go on, and the metrics."""
-        save(trainer.model.state_dict(), self.folder / MODEL)
-        write_checkpoint(self.folder / CHECKPOINT, trainer.state_dict())
-        self.write("metrics.json", json.dumps(trainer.history.to_dict(), indent=1) + "\n")
-        self.write("metrics.csv", trainer.history.to_csv())
+    def callbacks(self) -> list[Callback]:
+        """What keeps the folder up to date while its model trains: weights, checkpoint, metrics."""
+        metrics = (MetricsFile(self.folder / name) for name in ("metrics.json", "metrics.csv"))
+        return [Checkpoint(self.folder), *metrics]
 
     def build_model(self) -> nn.Module:
         """A new model of the kind that this run trains."""
         return build_checked(self.config)
 
-    def load_model(self) -> nn.Module:
-        """The trained model, in eval mode.
+    def load_model(self, best: bool = False) -> nn.Module:
+        """The trained model, in eval mode; `best`: as it was after the epoch with the highest test accuracy.
 
         Errors: UserError for weights that are missing, cut short, another model's, or not finite.
         """
         model = self.build_model()
-        path = self.folder / MODEL
+        path = self.folder / (BEST if best else MODEL)
         try:
             weights = load(path)
         except FileNotFoundError as error:
-            raise UserError(f"{self.folder}: no checkpoint there ({MODEL} is missing)") from error
+            raise UserError(f"{self.folder}: no checkpoint there ({path.name} is missing)") from error
         except ValueError as error:
             raise UserError(f"{path}: damaged or cut short ({error})") from error
         self._put(model, weights, path)
@@ -176,23 +175,11 @@ def build_checked(config: RunConfig) -> nn.Module:
     if not isinstance(out, Tensor) or out.shape != (2, len(config.classes)):
         found = out.shape if isinstance(out, Tensor) else type(out).__name__
         raise UserError(f"model {config.model} gives {found} for 2 images, expected {(2, len(config.classes))}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(f"model {config.model} has no parameters to learn")
     return model.train()
 
 
 def _line(error: BaseException) -> str:
     """An error's message on one line."""
     return " ".join(str(error).split())
-
-
-class Checkpoint(Callback):
-    """Save the run after each epoch, and when the training stops in the middle of one."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        self.run.save(trainer)
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        if not trainer.done:
-            self.run.save(trainer)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_cnn.train.loop import Callback, Trainer
+from tinygrad_cnn.train.callbacks.callback import Callback
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.train.loop import Trainer
 
 __all__ = ["ProgressBar"]
 
 
 class ProgressBar(Callback):
-    """A bar over all batches, on stderr, and a line for each epoch, on stdout."""
+    """A bar over all batches, on stderr, and a line for each epoch, on stdout, or given to `say`."""
 
-    bar: Any = None
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        self.say = say
+        self.bar: Any = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
         from tqdm import tqdm
@@ -36,12 +42,13 @@ class ProgressBar(Callback):
         line = f"epoch {row['epoch']:2d}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}"
         if row["test_accuracy"] is not None:
             line += f"  test loss {row['test_loss']:.4f}  test accuracy {row['test_accuracy']:.4f}"
-        self.bar.write(line)
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        self.close()
+        if self.say is None:
+            self.bar.write(line)
+        else:
+            with self.bar.external_write_mode():
+                self.say(line)
 
     def close(self) -> None:
-        """End the bar's line, so that what is printed next stands on its own."""
         if self.bar is not None:
-            self.bar.close()
+            self.bar.close()  # ends its line, so that what is printed next stands on its own
+            self.bar = None
