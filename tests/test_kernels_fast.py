@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -580,6 +581,37 @@ def test_threads_share_the_work_and_change_nothing() -> None:
     kernels.set_num_threads(1)
     for one, many in zip(step(0), several, strict=True):
         close(many, one)
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_signals_reach_who_spins_and_who_sleeps(asleep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of jobs of changing length, so that either side is at times the one that waits, and at times asleep."""
+    monkeypatch.setattr(threads._spin, "processors", 0 if asleep else 64)
+    monkeypatch.setattr(threads, "_team", threads._Team())
+    kernels.relu(random(10))  # spinning begins with the first compiled kernel
+    rng = np.random.default_rng(0)
+    for number in range(2000):
+        found = [0, 0, 0]
+
+        def job(i: int, pause: float, found: list[int] = found, number: int = number) -> None:
+            if pause > 0.9:
+                time.sleep(5e-4)  # longer than anybody spins
+            found[i] = number
+
+        threads.run(job, [(i, pause) for i, pause in enumerate(rng.random(3))])
+        assert found == [number] * 3
+    assert threads._spin.prepare() == (not asleep)
+
+
+def test_without_its_kernels_nobody_spins(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_cnn.kernels import fast
+
+    monkeypatch.setattr(fast, "load", lambda name: 1 / 0)
+    monkeypatch.setattr(threads, "_spin", threads._Spin())
+    monkeypatch.setattr(threads, "_team", threads._Team())
+    done: list[int] = []
+    threads.run(done.append, [(1,), (2,), (3,)])
+    assert sorted(done) == [1, 2, 3]
 
 
 @pytest.mark.usefixtures("three_threads")

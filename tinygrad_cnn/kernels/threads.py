@@ -1,8 +1,8 @@
 """Threads for the kernels: how many, and the workers that share a kernel's work with the calling thread.
 
-A worker waits on a raw lock and costs about 6 µs to wake and join, half of a thread pool's price. BLAS is
-told to use one thread while a kernel calls it (and told back afterwards): its own threads would go on
-spinning and take the cores from ours.
+A worker that has finished a job looks out for the next one for a moment before it sleeps (TINYGRAD_CNN_SPIN, in
+microseconds: 200; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
+while a kernel calls it (and told back afterwards): its own threads would go on spinning and take the cores from ours.
 
 The module is safe to use from several Python threads (one has the workers, the others run alone), and after a
 fork (the child starts its own workers).
@@ -11,15 +11,24 @@ fork (the child starts its own workers).
 from __future__ import annotations
 
 import _thread
+import importlib
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
 # Below this many elementary operations (about 30 µs of work) waking a worker costs more than it saves.
 WORTH_SHARING = 500_000
+# Seconds for which a thread that waits for a signal spins before it sleeps, and for which the one that gives out a job
+# holds the GIL afterwards.
+SPIN = 1e-6 * float(os.environ.get("TINYGRAD_CNN_SPIN", "200"))
+GRACE = 4e-6
 
 
 def set_num_threads(n: int) -> None:
@@ -50,43 +59,109 @@ def _default() -> int:
     wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wish.isdigit() and int(wish) > 0:
         return int(wish)
+    return _processors()
+
+
+def _processors() -> int:
+    """Those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class _Worker:
-    """A thread that runs one job at a time; `go` and `done` are locks used as one-shot signals."""
+class _Spin:
+    """How long a thread looks for its signal before it sleeps. Not at all until fast kernels are loaded."""
 
-    __slots__ = ("done", "error", "go", "job")
+    __slots__ = ("enabled", "grace", "kernels", "processors", "rounds")
 
     def __init__(self) -> None:
-        self.go, self.done = _thread.allocate_lock(), _thread.allocate_lock()
+        self.enabled = SPIN > 0
+        self.kernels: Any = None
+        self.rounds = self.grace = 0
+        self.processors = _processors()
+
+    def prepare(self) -> bool:
+        """Whether to spin; loads the kernels for it when others are there."""
+        if self.kernels is None and self.enabled and "tinygrad_cnn.kernels.fast.simd" in sys.modules:
+            try:
+                self._load()
+            except Exception:  # sleeping is as good, only slower
+                self.enabled = False
+        # With more threads than processors a thread that spins keeps another from its work.
+        return self.enabled and self.kernels is not None and _threads <= self.processors
+
+    def _load(self) -> None:
+        kernels = importlib.import_module("tinygrad_cnn.kernels.fast").load("spin")
+        cells, start, trial = np.zeros(kernels.CELLS, np.int64), time.perf_counter(), 1000
+        kernels.wait_for_done(cells, 1, trial)
+        round_time = (time.perf_counter() - start) / trial
+        self.rounds, self.grace, self.kernels = int(SPIN / round_time), int(GRACE / round_time), kernels
+
+
+class _Worker:
+    """A thread that runs one job at a time.
+
+    Jobs are numbered. `cells` has the number of the last one given out, and of the last one done, for a thread that
+    spins; one that sleeps is woken by `go` or `done`, locks used as one-shot signals. Who is asleep is known under
+    `gate` alone.
+    """
+
+    __slots__ = ("asleep", "cells", "done", "error", "finished", "gate", "go", "job", "number", "waiting")
+
+    def __init__(self) -> None:
+        self.go, self.done, self.gate = _thread.allocate_lock(), _thread.allocate_lock(), _thread.allocate_lock()
         self.go.acquire()
         self.done.acquire()
+        self.cells = np.zeros(32, np.int64)
+        self.number = self.finished = 0
+        self.asleep = self.waiting = False
         self.job: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
         _thread.start_new_thread(self._loop, ())
 
     def _loop(self) -> None:
+        done = 0
         while True:
-            self.go.acquire()
-            if self.job is None:
-                return
+            if not (_spin.prepare() and _spin.kernels.tell_and_wait(self.cells, done, _spin.rounds, _spin.grace)):
+                self._sleep(done)
+            assert self.job is not None
             function, args = self.job
             try:
                 function(*args)
             except BaseException as error:
                 self.error = error
             self.job = function = args = None  # type: ignore[assignment]  # keep no array alive
-            self.done.release()
+            done += 1
+            with self.gate:
+                self.finished = done
+                if self.waiting:
+                    self.waiting = False
+                    self.done.release()
+
+    def _sleep(self, done: int) -> None:
+        """Until there is a job after number `done`."""
+        with self.gate:
+            self.asleep = self.number == done
+            sleeping = self.asleep
+        if sleeping:
+            self.go.acquire()
 
     def start(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.job = (function, args)
-        self.go.release()
+        with self.gate:
+            self.number += 1
+            self.cells[0] = self.number
+            if self.asleep:
+                self.asleep = False
+                self.go.release()
 
     def join(self) -> None:
-        self.done.acquire()
+        if not (_spin.prepare() and _spin.kernels.wait_for_done(self.cells, self.number, _spin.rounds)):
+            with self.gate:
+                self.waiting = self.finished != self.number
+                sleeping = self.waiting
+            if sleeping:
+                self.done.acquire()
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -208,6 +283,7 @@ def one_blas_thread() -> Iterator[None]:
         blas.leave()
 
 
+_spin = _Spin()
 _threads = _default()
 _team = _Team()
 _blas = _Blas()
