@@ -27,7 +27,8 @@ from tinygrad_cnn.train import Run, build, predict
 from tinygrad_cnn.train.images import ink_share, prepare, read_image
 
 PICTURES = {
-    "confusion.png", "curves.png", "feature_maps.png", "filters.png", "graph.svg", "refresher.png", "samples.png",
+    "confusion.png", "curves.png", "feature_maps.png", "filters.png", "graph.svg", "refresher.png", "saliency.png",
+    "samples.png",
 }  # fmt: skip
 FILES = {
     "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",

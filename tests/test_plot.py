@@ -220,16 +220,25 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores() -> None:
     np.testing.assert_allclose(squares, (PICTURE**3).sum(axis=0), rtol=1e-4)  # each pixel by itself
 
 
-@pytest.mark.parametrize("patch", [1, 3])
-def test_occlusion_is_what_plain_loops_give(patch: int) -> None:
-    values = plot.attribution(curved, PICTURE, 2, method="occlusion", baseline=0.5, patch=patch)
+@pytest.mark.parametrize(
+    ("patch", "stride", "tops", "lefts"),
+    [
+        (1, None, range(6), range(5)),
+        (3, None, range(4), range(3)),
+        (3, 2, (0, 2, 3), (0, 2)),
+        (4, 4, (0, 2), (0, 1)),
+        (5, 1, (0, 1), (0,)),
+    ],
+)
+def test_occlusion_is_what_plain_loops_give(patch: int, stride: Any, tops: Any, lefts: Any) -> None:
+    values = plot.attribution(curved, PICTURE, 2, method="occlusion", baseline=0.5, patch=patch, stride=stride)
 
     def score(picture: np.ndarray) -> float:
         return curved(tg.tensor(picture[None])).numpy()[0, 2]
 
     falls: dict[tuple[int, int], list[float]] = {}
-    for top in range(7 - patch):
-        for left in range(6 - patch):
+    for top in tops:
+        for left in lefts:
             covered = PICTURE.copy()
             covered[:, top : top + patch, left : left + patch] = 0.5
             for row in range(top, top + patch):
@@ -261,6 +270,11 @@ def test_saliency_asks_in_eval_mode_about_the_best_class_and_leaves_no_trace() -
         ((curved, PICTURE[0]), {}, r"the image has shape \(6, 5\), expected \(C, H, W\)"),
         ((curved, PICTURE), {"method": "guess"}, "method is 'guess', expected one of gradient, integrated gradients"),
         ((curved, PICTURE), {"method": "occlusion", "patch": 6}, "patch is 6, expected 1 to 5 for 6x5 pixels"),
+        (
+            (curved, PICTURE),
+            {"method": "occlusion", "patch": 2, "stride": 3},
+            "stride is 3, expected 1 to 2, the patch",
+        ),
         ((lambda x: x, PICTURE), {}, r"the model gives \(1, 2, 6, 5\) for 1 images, expected scores \(1, classes\)"),
         ((lambda x: 3, PICTURE), {}, "the model gives int for 1 images"),
     ],

@@ -35,6 +35,7 @@ def attribution(
     baseline: Any = None,
     steps: int = 32,
     patch: int | None = None,
+    stride: int | None = None,
 ) -> Array:
     """How much each pixel of `image` (C, H, W) matters for the model's score of class `target`: (H, W).
 
@@ -44,7 +45,7 @@ def attribution(
     arXiv:1703.01365). "occlusion", by how much the score falls when a square of `patch` pixels around there is
     replaced by the baseline, a mean over the squares that hold the pixel (Zeiler, Fergus, 2013, arXiv:1311.2901).
     target: by default the class with the highest score. baseline: a number, or an image; by default the darkest pixel
-    of the image. patch: default a quarter of the shorter side.
+    of the image. patch: default a quarter of the shorter side. stride: how far it is moved, default a quarter of it.
     A Module is asked in eval mode, and nobody's `.grad` changes.
     Errors: ValueError for another method, an image that is not (C, H, W), a model that gives no (N, classes) scores.
 
@@ -66,7 +67,8 @@ def attribution(
         if method == "gradient":
             heat: Array = np.abs(_slope(model, picture[None], target)[0]).max(axis=0)  # (C, H, W) -> (H, W)
         elif method == "occlusion":
-            heat = _occlusion(model, picture, base, target, patch or max(1, min(picture.shape[1:]) // 4))
+            patch = max(1, min(picture.shape[1:]) // 4) if patch is None else patch
+            heat = _occlusion(model, picture, base, target, patch, max(1, patch // 4) if stride is None else stride)
         else:
             shares = ((np.arange(steps) + 0.5) / steps).astype(picture.dtype)
             path = base + shares[:, None, None, None] * (picture - base)  # (steps, C, H, W)
@@ -113,14 +115,21 @@ def _slope(model: Callable[[Tensor], Any], images: Array, target: int) -> Array:
     return as_array(slope)
 
 
-def _occlusion(model: Callable[[Tensor], Any], picture: Array, base: Array, target: int, patch: int) -> Array:
+def _occlusion(
+    model: Callable[[Tensor], Any], picture: Array, base: Array, target: int, patch: int, stride: int
+) -> Array:
     height, width = picture.shape[1:]
     if not 1 <= patch <= min(height, width):
         raise ValueError(f"saliency: patch is {patch}, expected 1 to {min(height, width)} for {height}x{width} pixels")
+    if not 1 <= stride <= patch:
+        raise ValueError(
+            f"saliency: stride is {stride}, expected 1 to {patch}, the patch, so that no pixel is left out"
+        )
     whole = _scores(model, picture[None])[0, target]
     fall, seen = np.zeros((height, width), picture.dtype), np.zeros((height, width), picture.dtype)
-    for top in range(height - patch + 1):
-        squares = [(slice(top, top + patch), slice(left, left + patch)) for left in range(width - patch + 1)]
+    tops, lefts = (sorted({*range(0, side - patch, stride), side - patch}) for side in (height, width))
+    for top in tops:
+        squares = [(slice(top, top + patch), slice(left, left + patch)) for left in lefts]
         covered = np.repeat(picture[None], len(squares), axis=0)  # one row of squares is one batch
         for image, (rows, columns) in zip(covered, squares, strict=True):
             image[:, rows, columns] = base[:, rows, columns]
@@ -144,7 +153,7 @@ def saliency(
     """An image (C, H, W), and a map of the pixels on which the score of class `target` depends, for each method.
 
     Bright pixels of the gradient matter most; in the other maps, red pixels speak for the class and blue ones against
-    it. classes: their names. options: baseline, steps and patch, as for `attribution`, which computes the maps.
+    it. classes: their names. options: baseline, steps, patch and stride, as for `attribution`, which computes the maps.
     """
     picture = _floats(image)
     if target is None:

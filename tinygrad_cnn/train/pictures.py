@@ -59,6 +59,13 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
     ]  # fmt: skip
     if (conv := _first_convolution(model)) is not None:
         drawings += _convolution_drawings(model, conv, test_set)
+    drawings.append(
+        (
+            "saliency.png", "What the model looks at",
+            "Which pixels of one image its class depends on, asked in three ways.",
+            7.2, 2.2, lambda figure: _saliency(figure, model, test_set),
+        )
+    )  # fmt: skip
     if test_set.images.shape[1] == 1:
         drawings.append(
             (
@@ -91,6 +98,11 @@ def _samples(figure: Figure, test_set: Images, guessed: Any, probabilities: Any)
         _raw(test_set, rows), test_set.labels[rows], guessed[rows],
         classes=test_set.classes, confidence=probabilities[rows, guessed[rows]], figure=figure,
     )  # fmt: skip
+
+
+def _saliency(figure: Figure, model: nn.Module, test_set: Images) -> None:
+    image = test_set.take([0]).tensors()[0].array[0]
+    plot.saliency(model, image, classes=test_set.classes, figure=figure)
 
 
 def _one_of_each(test_set: Images) -> Any:
