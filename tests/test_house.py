@@ -42,9 +42,9 @@ BUDGET = {
     "autograd.py": 230,
     "tensor.py": 600,
     "ops": 3500,
-    "kernels": 3500,
+    "kernels": 3700,
     "nn": 2200,
-    ".": 22600,
+    ".": 23600,
 }
 
 
