@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
-from tinygrad_cnn.random import Generator
+from tinygrad_cnn.train.models import build
 
 ROOT = Path(__file__).parent.parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 
 
 def draw(folder: Path) -> None:
-    """Draw the network of examples/seed.py from the images to the loss, for light and dark pages."""
-    spec = importlib.util.spec_from_file_location("seed", ROOT / "examples" / "seed.py")
-    assert spec
-    assert spec.loader
-    seed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(seed)
-    model = seed.Seed(Generator().manual_seed(42))
+    """Draw the seed's network from the images to the loss, for light and dark pages."""
+    tg.manual_seed(42)
+    model = build("seed")
     images, labels = (tensor[:10] for tensor in tg.data.mnist()[0].tensors())
     graph = tg.graph.capture(
-        lambda images, labels: F.cross_entropy(model.scores(images), labels),
-        images,
-        labels,
-        names={"filters": model.filters, "weight": model.weight},
-        title="the seed's CNN",
+        lambda images, labels: F.cross_entropy(model(images), labels), images, labels, title="the seed's CNN"
     )
     for name, theme in (("seed.svg", "light"), ("seed-dark.svg", "dark")):
         graph.save(folder / name, theme=theme, direction="LR", parameters="nodes", legend=False)
