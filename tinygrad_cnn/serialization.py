@@ -87,8 +87,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(target), None  # a full disk names no file; nobody knows the other
+        if isinstance(error, OSError):  # a full disk names no file, and the temporary one's name would puzzle
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 
