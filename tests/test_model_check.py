@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,7 @@ def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     """`tinygrad-cnn check` in a folder with a module of models: its exit code and what it printed."""
     (tmp_path / "models_to_check.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "models_to_check", raising=False)  # another test's file, in another folder
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -188,6 +190,7 @@ def test_the_command_exits_with_1_on_a_wrong_gradient(command: Command) -> None:
     code, out, err = command("models_to_check:Bad", "--input-shape", "2,3,4,4", "--seed", "3")
     assert (code, err) == (1, "")
     line = MODELS.splitlines().index("        return careless(self.first(x))") + 1
+    print(out)
     assert f"careless at models_to_check.py:{line}: gradcheck: wrong" in out
     assert "analytic 2.02, numeric 2 in" in out
     assert out.splitlines()[-1] == "2 calls: 1 ok, 1 wrong"
