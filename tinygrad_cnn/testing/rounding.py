@@ -30,7 +30,8 @@ def shaken(x: Array, rng: Any) -> Array:
     """
     numbers, place = np.unique(x, return_inverse=True)
     factors = 1 + 4 * np.finfo(x.dtype).eps * rng.choice([-1.0, 1.0], numbers.size) * rng.uniform(0.25, 1, numbers.size)
-    return np.asarray(numbers * factors, x.dtype)[place].reshape(x.shape)
+    moved = np.asarray(numbers * factors, x.dtype)[place]  # a scalar, if x has no dimensions
+    return np.asarray(moved).reshape(x.shape)
 
 
 def rounding(function: Callable[..., Sequence[Array]], arrays: Sequence[Array]) -> list[float]:
