@@ -129,14 +129,14 @@ def check(block: Block, printed: str, page: Path) -> None:
 @contextlib.contextmanager
 def graphs_are_drawn(theme: str) -> Iterator[None]:
     """Within it, a graph that is saved without a word about its theme gets this one."""
-    from tinygrad_cnn.graph.dot import to_dot
+    from tinygrad_cnn.graph.dot import drawing_of
 
-    before = to_dot.__kwdefaults__
-    to_dot.__kwdefaults__ = {**before, "theme": theme}
+    before = drawing_of.__kwdefaults__
+    drawing_of.__kwdefaults__ = {**before, "theme": theme}
     try:
         yield
     finally:
-        to_dot.__kwdefaults__ = before
+        drawing_of.__kwdefaults__ = before
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ PUBLIC = {"tinygrad_cnn": tg, "tinygrad_cnn.ops": ops, "tinygrad_cnn.linalg": tg
 Rows = list[tuple[str, str, str]]
 TITLES = {
     "activation": "Activations",
+    "comparison": "Comparisons and logic",
     "conv": "Convolutions",
     "elementwise": "Element by element",
     "index": "Indexing",
@@ -52,6 +53,7 @@ TITLES = {
     "recording": "What the engine uses",
     "reduce": "Reductions",
     "shape": "Shapes",
+    "trigonometry": "Trigonometry",
 }
 FILES = {"index": "indexing"}  # index.md is the first page of a folder
 
