@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 
 import hypothesis
@@ -33,6 +34,16 @@ def pytest_report_header() -> list[str]:
         "PyTorch: found, tests/peers run" if HAS_TORCH else "PyTorch: not installed, tests/peers are left out",
         "Chromium: found, tests/browser run" if browser else "Chromium: not found, tests/browser are left out",
     ]
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_the_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test imports from a temporary folder is forgotten after it: another test's file may have that name too."""
+    before, folder = set(sys.modules), str(tmp_path_factory.getbasetemp())
+    yield
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules.get(name), "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +62,6 @@ def test_models_of_ones_own_take_any_shape(command: Command, tmp_path: Path, mon
         "from tinygrad_cnn import nn\nlayers = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))\n"
         "def convolution(in_shape):\n    return nn.Conv2d(in_shape[0], 4, 3)\n"
     )
-    monkeypatch.delitem(sys.modules, "own_models", raising=False)
     assert command("draw", "own_models:layers", "--input-shape", "5,6", "-o", "a.svg")[0] == 0
     assert "(5, 6)" in (tmp_path / "a.svg").read_text()
     code, _, err = command("draw", "own_models:layers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,7 +153,6 @@ def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     """`tinygrad-cnn check` in a folder with a module of models: its exit code and what it printed."""
     (tmp_path / "models_to_check.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "models_to_check", raising=False)  # another test's file, in another folder
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments: str) -> tuple[int, str, str]:
