@@ -144,12 +144,12 @@ def test_ratios_are_of_pairs_of_rounds() -> None:
 def test_no_memory_ratio_without_memory(mine: float | None) -> None:
     row = compare.Row("seed_b10", "ms", side(1.0, step_mb=mine), side(2.0))
     assert row.memory_ratio is None
-    assert shown(bench.Report("torch", 2, 1, 1.0, False, {}, [row])).split()[-1] == "-"
+    assert shown(bench.Report("torch", 2, 1, 1.0, {}, [row])).split()[-1] == "-"
 
 
 def test_the_table_says_the_range() -> None:
     row = compare.Row("vgg_b32", "ms", side(1.0, 2.0, 4.0), side(3.0, 4.0, 4.0))
-    assert "2.00 (1.00-3.00)" in shown(bench.Report("torch", 2, 3, 1.0, False, {}, [row]))
+    assert "2.00 (1.00-3.00)" in shown(bench.Report("torch", 2, 3, 1.0, {}, [row]))
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,11 @@ def test_the_command_prints_json() -> None:
 
 def test_the_command_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
-    result = CliRunner().invoke(
-        app, ["--quick", "--workload", "mlp_b128", "--threads", "1", "--reuse-memory", "--json", str(path)]
-    )
+    result = CliRunner().invoke(app, ["--quick", "--workload", "mlp_b128", "--threads", "1", "--json", str(path)])
     assert result.exit_code == 0, result.output
     assert "mlp_b128" in result.output
     found = json.loads(path.read_text())
     assert (found["against"], found["threads"], found["rounds"]) == (None, 1, 1)
-    assert found["reuse_memory"] is True
     assert [row["workload"] for row in found["rows"]] == ["mlp_b128"]
     assert len(found["rows"][0]["ours"]["times"]) == 1
 

@@ -42,9 +42,9 @@ BUDGET = {
     "autograd.py": 230,
     "tensor.py": 600,
     "ops": 3500,
-    "kernels": 3700,
+    "kernels": 3850,
     "nn": 2200,
-    ".": 23600,
+    ".": 24000,
 }
 
 

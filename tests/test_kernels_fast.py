@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import in_a_new_process
 
 from tinygrad_cnn import kernels
 from tinygrad_cnn.kernels import dispatch, reference, threads
@@ -434,19 +435,6 @@ def test_matmul(shapes: Any, dtype: Any) -> None:
 # The dispatcher -------------------------------------------------------------------------------------------------
 
 
-def in_a_new_process(code: str, **environment: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout + result.stderr
-
-
 CONV = """
     import sys, numpy as np
     from tinygrad_cnn import kernels
@@ -770,28 +758,20 @@ def test_the_reference_in_parts_is_the_reference(nd: int) -> None:
         np.testing.assert_allclose(ours, exact)
 
 
-def test_reused_memory_has_no_page_faults() -> None:
-    """In a process of its own: glibc's setting is the whole process's."""
-    code = """
-        import platform, resource
-        import numpy as np
-        from tinygrad_cnn import kernels
-
-        def faults():
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            for _ in range(10):
-                np.empty(1 << 22, np.uint8).fill(1)
-            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-        known = platform.libc_ver()[0] == "glibc"
-        assert kernels.reuse_memory() == known
-        faults()
-        assert faults() < 100 or not known
-        assert kernels.reuse_memory(False) == known
-        faults()
-        assert faults() > 1000 or not known
-    """
-    in_a_new_process(code)
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone has it")
+def test_workers_keep_off_the_processor_of_the_caller() -> None:
+    mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("there is one processor")
+    deadline = time.monotonic() + 10
+    threads._team.placed = None
+    while threads._team.placed is None and time.monotonic() < deadline:  # a new worker needs a moment to begin
+        threads.run(str, [(0,), (1,)])
+    assert threads._team.placed is not None
+    off, workers = threads._team.placed
+    assert workers == 1
+    assert os.sched_getaffinity(threads._team.workers[0].thread or 0) == mine - {off}
+    assert os.sched_getaffinity(0) == mine
 
 
 def test_misaligned_swapped_and_mapped_arrays(tmp_path: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_cnn.kernels.memory import pooled
 from tinygrad_cnn.modes import (
     enable_grad,
     inference_mode,
@@ -149,7 +150,7 @@ def _drive(
     wanted = set(map(id, leaves if targets is None else targets))
     needed = None if targets is None else leading_to(order, wanted)
     found: dict[int, tuple[Any, Any]] = {}
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):  # 1/0 is inf and no warning, as in PyTorch
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
         for node in order:
             g = pending.pop(id(node), None)
             if g is None or (needed is not None and id(node) not in needed):

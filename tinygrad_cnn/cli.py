@@ -110,7 +110,6 @@ def train(
 
     Example: tinygrad-cnn train --model mnist --epochs 2 --out runs/first
     """
-    from tinygrad_cnn import kernels
     from tinygrad_cnn.train import TensorBoard, job
 
     if tensorboard:
@@ -118,7 +117,6 @@ def train(
             TensorBoard.check()  # before anything is written
         except ImportError as error:
             raise UserError(str(error)) from error
-    kernels.reuse_memory()  # this process is ours alone; the library never does it by itself
     if lr is not None and not 0 < lr < float("inf"):
         raise UserError(f"--lr is {lr:g}, expected a number above 0")
     if resume is not None:

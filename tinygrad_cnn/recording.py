@@ -11,7 +11,6 @@ It reads from top to bottom, in the order in which things happen:
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import gc
 import inspect
@@ -37,6 +36,7 @@ import numpy as np
 
 from tinygrad_cnn import locks, source
 from tinygrad_cnn.dtypes import plain_array, promote
+from tinygrad_cnn.kernels.memory import kernel_context
 from tinygrad_cnn.modes import state
 
 if TYPE_CHECKING:
@@ -226,12 +226,6 @@ def holder(array: np.ndarray[Any, Any]) -> str | None:
 # ---- 2. ops ------------------------------------------------------------------------------------------------
 
 
-# Kernels run in this context, in which NumPy warns of nothing: 1/0 is inf, as in PyTorch. That is far cheaper than
-# np.errstate.
-_quiet = contextvars.copy_context()
-_quiet.run(np.seterr, all="ignore")
-
-
 class Rule:
     """A gradient rule, and the names of what it wants besides the incoming gradient."""
 
@@ -411,7 +405,7 @@ class Op(Generic[P]):
 
     def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
         """Run the kernel, without NumPy's warnings."""
-        run = _quiet.copy().run
+        run = kernel_context.copy().run
         if not params:
             return run(self.kernel, *values)
         if self.ordered:
@@ -532,7 +526,7 @@ class Op(Generic[P]):
 
 
 def _of_one(op: Any) -> Callable[..., Any]:
-    kernel, defaults, copy, differentiable = op.kernel, op.defaults, _quiet.copy, op.differentiable
+    kernel, defaults, copy, differentiable = op.kernel, op.defaults, kernel_context.copy, op.differentiable
 
     def method(x: Any, *rest: Any, **named: Any) -> Any:
         a = x.array
@@ -553,7 +547,7 @@ def _of_one(op: Any) -> Callable[..., Any]:
 
 def _of_two(op: Any) -> Callable[..., Any]:
     kernel, defaults, copy, differentiable, promotes = (
-        op.kernel, op.defaults, _quiet.copy, op.differentiable, op.promotes,
+        op.kernel, op.defaults, kernel_context.copy, op.differentiable, op.promotes,
     )  # fmt: skip
 
     def method(x: Any, y: Any = None, *rest: Any, **named: Any) -> Any:

@@ -20,9 +20,6 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, on both sides.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, in which the sides take turns.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long a round lasts, on each side.")] = 1.0,
-    reuse_memory: Annotated[
-        bool, typer.Option("--reuse-memory", help="Keep freed memory on our side; torch-reuse does on PyTorch's.")
-    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a few steps: does it run at all?")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write everything measured to this file; - prints it.")
@@ -46,7 +43,7 @@ def bench(
     console = Console(stderr=json_file == Path("-"))
     with console.status("starting") as status:
         length = (1, 0.0) if quick else (rounds, seconds)
-        report = run(workload or SUITES[suite], against, threads, *length, reuse_memory, status.update)
+        report = run(workload or SUITES[suite], against, threads, *length, status.update)
     if json_file == Path("-"):
         typer.echo(json.dumps(report.to_dict()))
         json_file = None

@@ -24,7 +24,7 @@ __all__ = ["PEERS", "Report", "Row", "run"]
 OURS = "tinygrad_cnn"
 
 # What a peer's process is started with. glibc gives large arrays back to the system at each step and takes them anew;
-# "torch-reuse" is PyTorch with that switched off: the fair opponent where a package reuses its memory.
+# "torch-reuse" is PyTorch with that switched off: an opponent that reuses its memory, as this package does.
 PEERS: dict[str, dict[str, str]] = {
     "torch": {},
     "torch-reuse": {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)},
@@ -94,13 +94,12 @@ class Report:
     threads: int | None
     rounds: int
     seconds: float
-    reuse_memory: bool
     machine: dict[str, str]
     rows: list[Row]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        names = ("against", "threads", "rounds", "seconds", "reuse_memory", "machine")
+        names = ("against", "threads", "rounds", "seconds", "machine")
         conditions = {name: getattr(self, name) for name in names}
         return conditions | {"rows": [row.to_dict() for row in self.rows]}
 
@@ -154,10 +153,8 @@ def _cells(row: Row) -> list[str]:
 class _Process:
     """A worker, as a context manager; `ask` sends an order and waits for the answer."""
 
-    def __init__(
-        self, framework: str, threads: int | None, environment: dict[str, str], options: tuple[str, ...] = ()
-    ) -> None:
-        command = [sys.executable, "-m", "tinygrad_cnn.bench.worker", framework, *options]
+    def __init__(self, framework: str, threads: int | None, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "tinygrad_cnn.bench.worker", framework]
         if threads is not None:
             command.append(f"--threads={threads}")
         # The child finds the package where this process found it, also if that is not installed.
@@ -201,14 +198,13 @@ def run(
     threads: int | None = None,
     rounds: int = 5,
     seconds: float = 1.0,
-    reuse_memory: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> Report:
     """Measure workloads (default: the training steps) on this package and on a peer (None: on this package alone).
 
     Each side has a process of its own, and they take turns: ours, the peer, ours, the peer, … for `rounds` rounds of
-    `seconds` each. threads: for both sides (default: what each takes by itself). reuse_memory: our side calls
-    `kernels.reuse_memory()` first (the peer's counterpart is "torch-reuse"). say: told which workload comes now.
+    `seconds` each. threads: for both sides (default: what each takes by itself). say: told which
+    workload comes now.
     UserError for an unknown workload, and if the peer is not installed.
     """
     names = list(SUITES["steps"]) if workloads is None else list(workloads)
@@ -223,16 +219,14 @@ def run(
     rows = []
     for name in names:
         say(name)
-        rows.append(_compare(name, against, threads, rounds, seconds, reuse_memory))
+        rows.append(_compare(name, against, threads, rounds, seconds))
     machine = {"processor": _processor(), "system": platform.platform(), "python": platform.python_version()}
     machine["load"] = load
-    return Report(against, threads, rounds, seconds, reuse_memory, machine, rows)
+    return Report(against, threads, rounds, seconds, machine, rows)
 
 
-def _compare(
-    name: str, against: str | None, threads: int | None, rounds: int, seconds: float, reuse_memory: bool
-) -> Row:
-    with _Process(OURS, threads, {}, ("--reuse-memory",) if reuse_memory else ()) as ours:
+def _compare(name: str, against: str | None, threads: int | None, rounds: int, seconds: float) -> Row:
+    with _Process(OURS, threads, {}) as ours:
         built = ours.ask("build", name)
         if against is None:
             return Row(name, ALL[name].unit, _side(name, built, [ours.ask("round", seconds) for _ in range(rounds)]))

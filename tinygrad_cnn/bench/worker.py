@@ -80,13 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("framework", choices=("tinygrad_cnn", "torch"))
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--reuse-memory", action="store_true")
     options = parser.parse_args()
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is no answer
         fw = Framework.load(options.framework, options.threads)
-        if options.reuse_memory:
-            fw.tg.kernels.reuse_memory()
         step: Callable[[], Any] | None = None
         for line in sys.stdin:
             order, argument = json.loads(line)

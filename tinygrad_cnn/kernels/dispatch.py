@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tinygrad_cnn.kernels import pointwise, reference, threads
+from tinygrad_cnn.kernels import memory, pointwise, reference, threads
 from tinygrad_cnn.kernels.reference.loss import check_target
 from tinygrad_cnn.kernels.reference.pool import window_divisor
 from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
@@ -88,7 +88,9 @@ def _module(name: str) -> Any:
 def _load(name: str) -> Any:
     global _broken
     try:
-        _modules[name] = importlib.import_module("tinygrad_cnn.kernels.fast").load(name)
+        fast = importlib.import_module("tinygrad_cnn.kernels.fast")
+        _modules[name] = fast.load(name)
+        memory.use_pool(fast.load("allocator"))
     except Exception as error:
         if _choice == "fast":
             raise

@@ -1,39 +1,133 @@
-"""Keeping freed memory in the process, so that each training step finds its arrays' pages already there.
+"""In which NumPy context kernels run: nothing is warned of, and memory that arrays leave is kept for the next ones.
 
-A step allocates and frees the same large arrays every time. glibc's malloc asks the system for a large array and
-gives it back when it is freed, and then every first touch of a page is a fault: a third of a step's time can go
-there. With `reuse_memory()` malloc keeps such memory for the next array. That is a setting of the whole
-process, so nothing here is done by importing.
+A training step allocates and frees the same large arrays every time. malloc asks the system for a large array and gives
+it back when it is freed, and then every first touch of a page is a fault: half of a step's time can go there. So
+arrays that kernels make come from a pool (fast/allocator.py). NumPy has the setting for it (NEP 49) in each context of
+Python's `contextvars`, so the arrays of the rest of the process are not concerned.
+
+The pool is there as soon as a fast kernel has run, in CPython with the GIL on 64-bit processors. `reuse_memory(False)`
+or the environment variable TINYGRAD_CNN_REUSE_MEMORY=0 do without it.
 """
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
-import platform
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["reuse_memory"]
+import numpy as np
 
-# From glibc's malloc.h, and its defaults.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_DEFAULT_THRESHOLD = 128 * 1024
-_KEEP_UP_TO = 1 << 30
+__all__ = ["kernel_context", "pooled", "reuse_memory"]
+
+kernel_context = contextvars.copy_context()
+"""Kernels run in copies of this context. 1/0 is inf and no warning, as in PyTorch, and that far cheaper than with
+np.errstate."""
+kernel_context.run(np.seterr, all="ignore")
+
+
+class _Functions(ctypes.Structure):
+    """PyDataMemAllocator of NumPy's C API: a pointer for the functions' own use, and their addresses."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("context", "malloc", "calloc", "realloc", "free")]
+
+
+class _Handler(ctypes.Structure):
+    """PyDataMem_Handler of NumPy's C API."""
+
+    _fields_ = [("name", ctypes.c_char * 127), ("version", ctypes.c_uint8), ("functions", _Functions)]
+    CAPSULE = b"mem_handler"
+
+
+class _Numpy:
+    """Two functions of NumPy's C API that Python does not have."""
+
+    def __init__(self) -> None:
+        address = ctypes.pythonapi.PyCapsule_GetPointer
+        address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        numpy = importlib.import_module("numpy._core._multiarray_umath")
+        table = ctypes.cast(address(numpy._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+        # Their places in the table never change: NumPy's C API only grows.
+        self.set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[304])
+        self.get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(table[305])
+
+
+class _Pool:
+    """The pool as NumPy's handler. Made once and never destroyed: an array may live until the process ends."""
+
+    def __init__(self, allocator: Any) -> None:
+        memory = allocator.new_pool()
+        functions = (allocator.malloc, allocator.calloc, allocator.realloc, allocator.free)
+        handler = _Handler(b"tinygrad_cnn", 1, _Functions(memory.ctypes.data, *(f.address for f in functions)))
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        self.memory, self.allocator = memory, allocator
+        self.handler = new(ctypes.addressof(handler), _Handler.CAPSULE, None)
+        for kept in (self, handler):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+    def release(self) -> None:
+        """Send what is free back to malloc."""
+        self.allocator.release.ctypes(self.memory.ctypes.data)
+
+
+_enabled = os.environ.get("TINYGRAD_CNN_REUSE_MEMORY", "1") != "0"
+_numpy: _Numpy | None = None
+_pool: _Pool | None = None
+_handler: Any = None  # the pool's while it is in use
+
+
+def use_pool(allocator: Any) -> None:
+    """Kernels allocate from a pool from now on, unless somebody said otherwise; the dispatcher has just loaded it."""
+    global _numpy, _pool
+    if _pool is None and _is_possible():
+        _numpy, _pool = _Numpy(), _Pool(allocator)
+        if _enabled:
+            _choose(_pool.handler)
+
+
+def _is_possible() -> bool:
+    return sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8
+
+
+def _choose(handler: Any) -> None:
+    global _handler
+    assert _numpy is not None
+    kernel_context.run(_numpy.set_handler, handler or _numpy.get_handler())
+    _handler = handler
 
 
 def reuse_memory(enabled: bool = True) -> bool:
-    """Let malloc keep freed arrays of up to 1 GiB for later ones; `False` goes back and returns what is free.
+    """Whether arrays that kernels make take the memory that others left; `False` also gives back what is free.
 
-    The price: the process holds on to the most memory that it ever used at once. Gives whether the setting was
-    changed: it is known for glibc (Linux) alone, elsewhere nothing happens.
+    They do from the first fast kernel on. The price: the process holds up to twice the most memory that such arrays
+    ever used at once. Gives the setting before.
 
-    >>> changed = reuse_memory()
-    >>> reuse_memory(False) == changed
-    True
+    >>> before = reuse_memory(False)
+    >>> reuse_memory(before)
+    False
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    limit, trim = (_KEEP_UP_TO, 2**31 - 1) if enabled else (_DEFAULT_THRESHOLD, _DEFAULT_THRESHOLD)
-    changed = bool(libc.mallopt(_M_MMAP_THRESHOLD, limit)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, trim))
-    if not enabled:
-        libc.malloc_trim(0)
-    return changed
+    global _enabled
+    before, _enabled = _enabled, enabled
+    if _pool is not None and before != enabled:
+        _choose(_pool.handler if enabled else None)
+    if _pool is not None and not enabled:
+        _pool.release()
+    return before
+
+
+@contextmanager
+def pooled() -> Iterator[None]:
+    """Arrays that are made inside, in the caller's own context, are the pool's too."""
+    if _handler is None or _numpy is None:
+        yield
+        return
+    before = _numpy.set_handler(_handler)
+    try:
+        yield
+    finally:
+        _numpy.set_handler(before)

@@ -3,6 +3,7 @@
 A worker that has finished a job looks out for the next one for a moment before it sleeps (TINYGRAD_CNN_SPIN, in
 microseconds: 200; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
 while a kernel calls it (and told back afterwards): its own threads would go on spinning and take the cores from ours.
+On Linux the workers keep off the processor of the thread that gives them work.
 
 The module is safe to use from several Python threads (one has the workers, the others run alone), and after a
 fork (the child starts its own workers).
@@ -11,6 +12,7 @@ fork (the child starts its own workers).
 from __future__ import annotations
 
 import _thread
+import ctypes
 import importlib
 import os
 import sys
@@ -106,7 +108,7 @@ class _Worker:
     `gate` alone.
     """
 
-    __slots__ = ("asleep", "cells", "done", "error", "finished", "gate", "go", "job", "number", "waiting")
+    __slots__ = ("asleep", "cells", "done", "error", "finished", "gate", "go", "job", "number", "thread", "waiting")
 
     def __init__(self) -> None:
         self.go, self.done, self.gate = _thread.allocate_lock(), _thread.allocate_lock(), _thread.allocate_lock()
@@ -117,9 +119,11 @@ class _Worker:
         self.asleep = self.waiting = False
         self.job: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
+        self.thread: int | None = None
         _thread.start_new_thread(self._loop, ())
 
     def _loop(self) -> None:
+        self.thread = _thread.get_native_id()
         done = 0
         while True:
             if not (_spin.prepare() and _spin.kernels.tell_and_wait(self.cells, done, _spin.rounds, _spin.grace)):
@@ -170,11 +174,38 @@ class _Worker:
 class _Team:
     """The workers, and the lock that says who uses them."""
 
-    __slots__ = ("busy", "workers")
+    __slots__ = ("busy", "placed", "workers")
 
     def __init__(self) -> None:
         self.busy = _thread.allocate_lock()
         self.workers: list[_Worker] = []
+        self.placed: tuple[int, int] | None = None  # off which processor, and how many workers
+
+    def spread(self, workers: list[_Worker]) -> None:
+        """Keep these workers off the processor that the calling thread is on, if there are others for them.
+
+        A system may wake a thread on the processor of the one that wakes it, though that one is busy, above all when
+        other programs run too: then one job waits for the other, and may go on doing so for thousands of them.
+        """
+        here = _processor_now()
+        if here is None or (here, len(workers)) == self.placed or any(worker.thread is None for worker in workers):
+            return
+        allowed = os.sched_getaffinity(0)
+        others = allowed - {here}
+        try:
+            for worker in workers:
+                os.sched_setaffinity(worker.thread or 0, others if len(others) >= len(workers) else allowed)
+        except OSError:  # not permitted: then it is the system's choice
+            pass
+        self.placed = here, len(workers)
+
+
+def _find_processor_now() -> Callable[[], int | None]:
+    """The C library's function that tells the calling thread's processor; where there is none (not Linux), None."""
+    try:
+        return ctypes.CDLL(None).sched_getcpu
+    except (AttributeError, OSError, TypeError):
+        return lambda: None
 
 
 def parts(count: int, work: float) -> list[tuple[int, int]]:
@@ -205,7 +236,9 @@ def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
 def _run_together(team: _Team, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
     while len(team.workers) < len(jobs) - 1:
         team.workers.append(_Worker())
+        team.placed = None
     helpers = team.workers[: len(jobs) - 1]
+    team.spread(helpers)
     for worker, job in zip(helpers, jobs[1:], strict=True):
         worker.start(function, job)
     try:
@@ -216,7 +249,7 @@ def _run_together(team: _Team, function: Callable[..., Any], jobs: Sequence[tupl
                 worker.join()
     except BaseException:
         # A worker may still be running (Ctrl-C cut the wait short): its signal must not reach a later job.
-        team.workers = []
+        team.workers, team.placed = [], None
         raise
 
 
@@ -283,6 +316,7 @@ def one_blas_thread() -> Iterator[None]:
         blas.leave()
 
 
+_processor_now = _find_processor_now()
 _spin = _Spin()
 _threads = _default()
 _team = _Team()

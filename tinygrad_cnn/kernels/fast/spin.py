@@ -44,7 +44,7 @@ def _write(context: Any, p: Any, i: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _pause(context: Any) -> Any:
+def pause(context: Any) -> Any:
     """Tell the processor that this is a loop that waits."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -63,7 +63,7 @@ def wait_for_done(cells, job, rounds):  # type: ignore[no-untyped-def]
     for _ in range(rounds):
         if _read(p, DONE) == job:
             return True
-        _pause()
+        pause()
     return False
 
 
@@ -78,7 +78,7 @@ def tell_and_wait(cells, job, rounds, grace):  # type: ignore[no-untyped-def]
     for _ in range(rounds):
         if _read(p, GIVEN) != job:
             for _ in range(grace):
-                _pause()
+                pause()
             return True
-        _pause()
+        pause()
     return False
