@@ -28,6 +28,13 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def as_in_an_op() -> Iterator[None]:
+    """Ops run kernels where NumPy warns of nothing."""
+    with np.errstate(all="ignore"):
+        yield
+
+
 def guarded(x: Array, at_end: bool) -> Array:
     """A copy whose memory ends (or begins) at a page that nobody may touch: one byte outside kills the process."""
     pages = -(-max(x.nbytes, 1) // PAGE)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.reference.windows import quiet
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -19,7 +18,6 @@ SMALL = 65_536
 WORTH_SHARING = 3_000_000
 
 
-@quiet
 def matmul(a: Array, b: Array) -> Array:
     """`a` (M, K) times `b` (K, N): (M, N). Arrays of other dimensions are left to NumPy's matmul.
 
@@ -57,6 +55,5 @@ def linear(x: Array, w: Array, b: Array | None) -> Array:
     return y
 
 
-@quiet
 def _multiply(a: Array, b: Array, out: Array) -> None:
     np.matmul(a, b, out=out)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.reference.windows import quiet
 from tinygrad_cnn.kernels.sizes import Ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,7 +90,6 @@ def _multiply(matrices: Array, x: Array, y: Array, bias: Array | None) -> None:
         threads.run(_multiply_images, [(matrices, x, y, bias, *cut) for cut in cuts])
 
 
-@quiet
 def _multiply_images(matrices: Array, x: Array, y: Array, bias: Array | None, n0: int, n1: int) -> None:
     for n in range(n0, n1):  # one by one, so that the bias finds an image in the cache
         np.matmul(matrices, x[n], out=y[n])
@@ -99,7 +97,6 @@ def _multiply_images(matrices: Array, x: Array, y: Array, bias: Array | None, n0
             y[n] += bias
 
 
-@quiet
 def _add_products(errors: Array, pixels: Array, sums: Array, bias: Array, n0: int, n1: int) -> None:
     step = max(1, BLOCK // max(1, sums.size))
     ones = np.ones(errors.shape[3], errors.dtype)  # a product with ones is a quick sum

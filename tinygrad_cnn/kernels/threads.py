@@ -124,6 +124,7 @@ class _Worker:
 
     def _loop(self) -> None:
         self.thread = _thread.get_native_id()
+        np.seterr(all="ignore")  # as in the context in which the calling thread runs kernels; a thread has its own
         done = 0
         while True:
             if not (_spin.prepare() and _spin.kernels.tell_and_wait(self.cells, done, _spin.rounds, _spin.grace)):

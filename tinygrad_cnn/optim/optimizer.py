@@ -108,10 +108,11 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(locks.writeable(p), p.grad.array, self.state[p], group)
+        with np.errstate(all="ignore"):  # what overflows is inf, and no warning, as in all that computes here
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self._update(locks.writeable(p), p.grad.array, self.state[p], group)
         return loss
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:

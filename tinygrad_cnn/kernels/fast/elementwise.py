@@ -54,5 +54,5 @@ def relu(x: Array) -> Array:
 def relu_grad(g: Array, out: Array) -> Array:
     """`reference.relu_grad` for two C-contiguous float32 arrays of one shape."""
     dx = np.empty(g.shape, np.float32)
-    threads.share(_keep_positive, g.size, g.size, out.reshape(-1), g.reshape(-1), dx.reshape(-1))
+    threads.share(_keep_positive, g.size, 4 * g.size, out.reshape(-1), g.reshape(-1), dx.reshape(-1))
     return dx

@@ -85,14 +85,14 @@ def sgd_step(
     """`reference.sgd_step` for contiguous float32."""
     sign = -1.0 if maximize else 1.0
     if not momentum:
-        threads.share(_descend, p.size, p.size, p.reshape(-1), g.reshape(-1), lr, weight_decay, sign)
+        threads.share(_descend, p.size, 4 * p.size, p.reshape(-1), g.reshape(-1), lr, weight_decay, sign)
         return None
     first = buf is None
     if buf is None:
         buf = np.empty_like(p)
     settings = (lr, momentum, 1 - dampening, weight_decay, sign, nesterov, first)
     arrays = (p.reshape(-1), g.reshape(-1), buf.reshape(-1))
-    threads.share(_descend_with_momentum, p.size, p.size, *arrays, *settings)
+    threads.share(_descend_with_momentum, p.size, 4 * p.size, *arrays, *settings)
     return buf
 
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, inside, pad, quiet, tap_view, taps
+from tinygrad_cnn.kernels.reference.windows import Array, inside, pad, tap_view, taps
 from tinygrad_cnn.kernels.sizes import Ints, conv_output_size
 
 # Elements of one block of columns: about what a core's own cache holds, so the product finds it there.
 BLOCK = 1 << 18
 
 
-@quiet
 def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Correlate `x` (N, C, *S) with `w` (O, C/groups, *K), add `b` (O,): (N, O, *OS).
 
@@ -41,7 +40,6 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     return y
 
 
-@quiet
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Adjoint of `conv` in x: `g` (N, O, *OS) and `w` give (N, C, *S) = `shape`. Also conv_transpose's forward.
 
@@ -64,7 +62,6 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
     return np.ascontiguousarray(dx[inside(padding, shape[2:])])
 
 
-@quiet
 def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """Adjoint of `conv` in w: `x` (N, C, *S) and `g` (N, O, *OS) give (O, C/groups, *K) = `shape`.
 
@@ -80,7 +77,6 @@ def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, di
     return dw.reshape(shape)
 
 
-@quiet
 def conv_backward(
     g: Array,
     x: Array,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, quiet
+from tinygrad_cnn.kernels.reference.windows import Array
 
 
-@quiet
 def relu(x: Array) -> Array:
     """max(x, 0), any shape; NaN stays NaN.
 
@@ -18,7 +17,6 @@ def relu(x: Array) -> Array:
     return out
 
 
-@quiet
 def relu_grad(g: Array, out: Array) -> Array:
     """`g` where ReLU let its input through, 0 where `out` is 0; NaN in `out` lets g through, as PyTorch does.
 

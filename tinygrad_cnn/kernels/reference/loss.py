@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, quiet
+from tinygrad_cnn.kernels.reference.windows import Array
 
 
-@quiet
 def softmax_cross_entropy(z: Array, target: Array) -> Array:
     """-log softmax(z)[target] of each row: `z` (N, C) logits, `target` (N,) integers give (N,).
 
@@ -22,7 +21,6 @@ def softmax_cross_entropy(z: Array, target: Array) -> Array:
     return losses
 
 
-@quiet
 def softmax_cross_entropy_grad(z: Array, target: Array, g: Array) -> Array:
     """(softmax(z) - onehot(target)) * g: `z` (N, C), `target` (N,), `g` (N,) give (N, C).
 

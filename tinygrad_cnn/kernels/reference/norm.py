@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, quiet
+from tinygrad_cnn.kernels.reference.windows import Array
 
 
-@quiet
 def batch_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel of `x` (N, C, *S); also mean and var (C,).
 
@@ -32,7 +31,6 @@ def batch_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
     return centred.reshape(x.shape), mean, var
 
 
-@quiet
 def batch_norm_backward(
     g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
 ) -> tuple[Array, Array, Array]:

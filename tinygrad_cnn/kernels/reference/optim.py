@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, quiet
+from tinygrad_cnn.kernels.reference.windows import Array
 
 
-@quiet
 def sgd_step(
     p: Array,
     g: Array,
@@ -45,7 +44,6 @@ def sgd_step(
     return buf if momentum else None
 
 
-@quiet
 def adam_step(
     p: Array,
     g: Array,

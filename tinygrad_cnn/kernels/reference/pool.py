@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from tinygrad_cnn.kernels.reference.windows import Array, inside, pad, quiet, right_overhang, tap_view, taps
+from tinygrad_cnn.kernels.reference.windows import Array, inside, pad, right_overhang, tap_view, taps
 from tinygrad_cnn.kernels.sizes import Ints, pool_output_size
 
 
@@ -95,7 +95,6 @@ def max_pool_flat_indices(
     return flat
 
 
-@quiet
 def avg_pool(
     x: Array,
     kernel_size: Ints,
@@ -122,7 +121,6 @@ def avg_pool(
     )
 
 
-@quiet
 def avg_pool_input(
     g: Array,
     shape: Ints,

@@ -15,9 +15,6 @@ from tinygrad_cnn.kernels.sizes import Ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# inf - inf is NaN and 1 / 0 is inf: that is the answer, and as in PyTorch nothing is said about it.
-quiet = np.errstate(all="ignore")
-
 
 def pad(x: Array, before: Ints, after: Ints, value: float = 0.0) -> Array:
     """`x` (N, C, *S) with `value` around its spatial dimensions; `x` itself where there is nothing to add.
