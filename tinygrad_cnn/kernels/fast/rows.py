@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32
+from numba import float32, int64
 
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
@@ -13,9 +13,11 @@ from tinygrad_cnn.kernels.fast.simd import (
     copy_four,
     either,
     either_nan,
+    filled,
     get,
     greater,
     helper,
+    kernel,
     load,
     load_bytes,
     put,
@@ -27,6 +29,8 @@ from tinygrad_cnn.kernels.fast.simd import (
     store_bytes,
     total,
 )
+
+LINE = 16  # floats of a cache line
 
 even_lanes = shuffle(0, 2, 4, 6, 8, 10, 12, 14)
 odd_lanes = shuffle(1, 3, 5, 7, 9, 11, 13, 15)
@@ -163,12 +167,18 @@ def aligned(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
+@kernel(int64(filled(float32, 1)))
+def _to_next_line(room):  # type: ignore[no-untyped-def]
+    """How many floats there are before the first that begins a cache line (array.__array_interface__ takes 2 µs)."""
+    return -(room.ctypes.data // 4) % LINE
+
+
 def empty(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Scratch memory for kernels, one row of floats per thread; each begins a cache line, so no vector is on two."""
-    line = 16
-    room = np.empty(rows * aligned(count, line) + line, np.float32)
-    first = -(room.__array_interface__["data"][0] // room.itemsize) % line
-    return room[first : first + rows * aligned(count, line)].reshape(rows, -1)[:, :count]
+    row = aligned(count, LINE)
+    room = np.empty(rows * row + LINE, np.float32)
+    first = _to_next_line(room)
+    return room[first : first + rows * row].reshape(rows, row)[:, :count]
 
 
 def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
