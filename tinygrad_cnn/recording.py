@@ -393,6 +393,9 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            for x in inputs:
+                if type(x) is np.ndarray:  # the caller's own: there may be views of it that no lock reaches
+                    locks.share(x)
             node = self.record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
         if state.observer is not None:
@@ -427,7 +430,7 @@ class Op(Generic[P]):
         node.op = self
         node.edges = tuple(edges)
         node.params = params
-        if params is not self.defaults and list in map(type, params.values()):
+        if params is not self.defaults and not _MUTABLE.isdisjoint(map(type, params.values())):
             node.params = {name: _frozen(value) for name, value in params.items()}
         node.shape = out.shape
         node.dtype = out.dtype
@@ -592,8 +595,13 @@ def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     return edge
 
 
+_MUTABLE = frozenset((list, np.ndarray))
+
+
 def _frozen(value: Any) -> Any:
-    """A list among the parameters as a tuple, so that a later change of the list cannot reach a gradient."""
+    """A list among the parameters as a tuple, an array as a copy: a later change of it cannot reach a gradient."""
+    if type(value) is np.ndarray:
+        return value.copy()
     return tuple([_frozen(v) for v in value]) if type(value) is list else value
 
 
