@@ -510,7 +510,7 @@ def test_a_backward_inside_a_hook_that_uses_up_the_graph_is_noticed() -> None:
     hidden = x + 1
     other, out = hidden.sum(), hidden + 1
     out.register_hook(lambda g: other.backward())
-    with pytest.raises(RuntimeError, match="the graph of add at .* is gone"):
+    with pytest.raises(RuntimeError, match=r"the graph of add at .* is gone"):
         out.sum().backward()
 
 
