@@ -468,6 +468,16 @@ def test_a_write_through_an_older_slice_of_an_ndarray_operand_reaches_no_gradien
     assert grad(y, x)[0].tolist() == [3.0, 4.0]
 
 
+def test_arrays_that_the_package_makes_itself_are_not_copied_for_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[np.ndarray[Any, Any]] = []
+    monkeypatch.setattr(locks, "share", shared.append)
+    x = tg.tensor(np.arange(64.0).reshape(1, 1, 8, 8), requires_grad=True)
+    y = tg.max_pool2d(tg.dropout2d(tg.dropout(x, 0.5), 0.5), 2)
+    (g,) = grad((y * y).sum(), x, create_graph=True)
+    grad((g * g).sum(), x)
+    assert shared == []
+
+
 def test_a_write_through_an_older_slice_of_an_index_reaches_no_gradient() -> None:
     index = np.array([0, 1])
     hidden = index[:]

@@ -517,11 +517,13 @@ class Op(Generic[P]):
         """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
         if name == "out":
             return wrap(value, node)
-        if name == self.keeps and value.dtype.kind not in "biu":
-            raise TypeError(
-                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
-                "floats would be constants to the next derivative"
-            )
+        if name == self.keeps:
+            if value.dtype.kind not in "biu":
+                raise TypeError(
+                    f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
+                    "floats would be constants to the next derivative"
+                )
+            return wrap(value)
         if name not in self.places:
             return value
         assert node.edges is not None
