@@ -494,6 +494,44 @@ def test_an_array_among_the_parameters_may_change_later() -> None:
     assert grad(y, x)[0].tolist() == [[1.0, 3.0], [2.0, 4.0]]
 
 
+@pytest.mark.parametrize("shape", [(1,), (2, 3), ()])
+def test_data_of_another_shape_are_refused_while_a_graph_needs_the_leaf(shape: tuple[int, ...]) -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = (x * tg.tensor(np.array([1.0, 2.0, 4.0]))).sum()
+    with pytest.raises(
+        RuntimeError, match=r"a gradient of shape \(3,\) for this tensor \(mul at .*test_autograd.py:\d+"
+    ):
+        x.data = tg.zeros(shape, dtype=tg.float64)
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 2.0, 4.0]
+    x.data = tg.zeros(shape, dtype=tg.float64)  # the graph is used up
+    assert x.shape == shape
+    with pytest.raises(RuntimeError, match=r"\.grad of shape \(3,\), from before its data were replaced"):
+        (x * x).sum().backward()
+
+
+def test_data_of_another_shape_are_refused_by_the_result_of_an_op() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"it is the result of <mul at .*test_autograd.py:\d+"):
+        y.data = tg.zeros(1, dtype=tg.float64)
+    with tg.no_grad():
+        z = x * 2
+    z.data = tg.zeros(1)
+    assert z.shape == (1,)
+
+
+def test_data_of_another_dtype_get_the_gradient_of_the_old_values_in_it() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = (x * x).sum()
+    x.data = tg.zeros(3)
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.dtype == tg.float32
+    assert x.grad.tolist() == [2.0, 4.0, 6.0]
+
+
 def test_backward_adds_to_no_gradient_that_a_graph_needs() -> None:
     together = tg.zeros(4, dtype=tg.float64)
     p, w = leaf(1.0, 2.0), leaf(1.0, 1.0, 1.0, 1.0)

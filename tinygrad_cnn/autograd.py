@@ -37,6 +37,7 @@ from tinygrad_cnn.recording import (
     labelled_as_gradient,
     op,
     sum_to,
+    user_of,
     wrap,
 )
 
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Array", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
     "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
-    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
+    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
+    "wrap",
 ]  # fmt: skip
 
 
@@ -121,6 +123,11 @@ def _accumulate(leaf: Any, g: Any) -> None:
             leaf.grad = cast(g, dtype=g.dtype) if leaf.grad is None else leaf.grad + g
     elif leaf.grad is None:
         leaf.grad = wrap(g)
+    elif leaf.grad.shape != leaf.shape:
+        raise RuntimeError(
+            f"backward: a leaf of shape {leaf.shape} has a .grad of shape {leaf.grad.shape}, from before its data were"
+            " replaced; set it to None"
+        )
     elif leaf.grad.tracked or not leaf.grad.array.flags.writeable or locks.is_held(leaf.grad.array):
         leaf.grad = wrap(leaf.grad.array + g)
     else:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRADIENT", "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite",
-    "holder", "labelled_as_gradient", "op", "sum_to", "wrap",
+    "holder", "labelled_as_gradient", "op", "sum_to", "user_of", "wrap",
 ]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
@@ -217,9 +217,19 @@ def holder(array: np.ndarray[Any, Any]) -> str | None:
     if not locks.is_held(array):
         return None
     owner = locks.owner_of(array)
-    nodes = [x for x in gc.get_objects() if type(x) is Node]  # slow, and only on the way to an error
-    needing = [n for n in nodes if any(locks.owner_of(x) is owner for x in locks.arrays_in(n.values))]
-    first = min(needing, key=age)
+    return _oldest(lambda node: any(locks.owner_of(x) is owner for x in locks.arrays_in(node.values)))
+
+
+def user_of(leaf: Variable) -> str | None:
+    """The oldest live node that will send a gradient to `leaf`, in words; None if there is none."""
+    return _oldest(lambda node: any(edge is leaf for edge in node.edges or ()))
+
+
+def _oldest(matches: Callable[[Node], bool]) -> str | None:
+    nodes = [x for x in gc.get_objects() if type(x) is Node and matches(x)]  # slow, and only on the way to an error
+    if not nodes:
+        return None
+    first = min(nodes, key=age)
     return f"{first.op.name} at {first.where}"
 
 

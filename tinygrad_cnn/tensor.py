@@ -190,7 +190,10 @@ class Tensor(Variable):
 
     @property
     def data(self) -> Tensor:
-        """The same memory, cut off from the graph."""
+        """The same memory, cut off from the graph; or, assigned, another tensor's memory in place of this one's.
+
+        Data of another shape raise a RuntimeError while a live graph would send this tensor a gradient of the old one.
+        """
         return wrap(self.array)
 
     @data.setter
@@ -199,6 +202,13 @@ class Tensor(Variable):
             raise TypeError(f"data: the new data are a {type(value).__name__}, expected a Tensor")
         if self.tracked and not value.is_floating_point():
             raise TypeError(f"data: this tensor requires grad, so it expects floats, the new data are {value.dtype}")
+        if value.shape != self.shape and self.tracked:
+            needed = f"it is the result of {self.node!r}" if self.node is not None else autograd.user_of(self)
+            if needed is not None:
+                raise RuntimeError(
+                    f"data: a live graph expects a gradient of shape {self.shape} for this tensor ({needed}), the new"
+                    f" data are {value.shape}; run backward first, or let go of the graph"
+                )
         self.array = value.array
 
     @property
