@@ -454,6 +454,114 @@ def test_a_write_through_a_slice_from_before_the_op_reaches_no_gradient(shared: 
     assert x.grad.tolist() == [2.0, 4.0]
 
 
+@pytest.mark.parametrize("base", [False, True], ids=["array", "slice of an array"])
+def test_a_write_through_an_older_slice_of_an_ndarray_operand_reaches_no_gradient(base: bool) -> None:
+    whole = np.array([3.0, 4.0, 5.0])
+    factor, hidden = (whole[:2] if base else np.array([3.0, 4.0])), whole[:1]
+    if not base:
+        hidden = factor[:]
+    x = leaf(1.0, 2.0)
+    y = (x * factor).sum()
+    hidden[0] = 100.0
+    with pytest.raises(ValueError, match="read-only"):
+        factor[0] = 7.0
+    assert grad(y, x)[0].tolist() == [3.0, 4.0]
+
+
+def test_arrays_that_the_package_makes_itself_are_not_copied_for_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[np.ndarray[Any, Any]] = []
+    monkeypatch.setattr(locks, "share", shared.append)
+    x = tg.tensor(np.arange(64.0).reshape(1, 1, 8, 8), requires_grad=True)
+    y = tg.max_pool2d(tg.dropout2d(tg.dropout(x, 0.5), 0.5), 2)
+    (g,) = grad((y * y).sum(), x, create_graph=True)
+    grad((g * g).sum(), x)
+    assert shared == []
+
+
+def test_a_write_through_an_older_slice_of_an_index_reaches_no_gradient() -> None:
+    index = np.array([0, 1])
+    hidden = index[:]
+    x = leaf(1.0, 2.0, 3.0)
+    y = (tg.index_select(x, 0, index) * tg.tensor(np.array([1.0, 10.0]))).sum()
+    hidden[:] = 2
+    assert grad(y, x)[0].tolist() == [1.0, 10.0, 0.0]
+
+
+def test_an_array_among_the_parameters_may_change_later() -> None:
+    x, order = tg.tensor(np.array([[1.0, 2.0], [3.0, 5.0]]), requires_grad=True), np.array([1, 0])
+    y = (tg.permute(x, order) * tg.tensor(np.array([[1.0, 2.0], [3.0, 4.0]]))).sum()
+    order[:] = 0, 1
+    assert grad(y, x)[0].tolist() == [[1.0, 3.0], [2.0, 4.0]]
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 3), ()])
+def test_data_of_another_shape_are_refused_while_a_graph_needs_the_leaf(shape: tuple[int, ...]) -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = (x * tg.tensor(np.array([1.0, 2.0, 4.0]))).sum()
+    with pytest.raises(
+        RuntimeError, match=r"a gradient of shape \(3,\) for this tensor \(mul at .*test_autograd.py:\d+"
+    ):
+        x.data = tg.zeros(shape, dtype=tg.float64)
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 2.0, 4.0]
+    x.data = tg.zeros(shape, dtype=tg.float64)  # the graph is used up
+    assert x.shape == shape
+    with pytest.raises(RuntimeError, match=r"\.grad of shape \(3,\), from before its data were replaced"):
+        (x * x).sum().backward()
+
+
+def test_data_of_another_shape_are_refused_by_the_result_of_an_op() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"it is the result of <mul at .*test_autograd.py:\d+"):
+        y.data = tg.zeros(1, dtype=tg.float64)
+    with tg.no_grad():
+        z = x * 2
+    z.data = tg.zeros(1)
+    assert z.shape == (1,)
+
+
+def test_data_of_another_dtype_get_the_gradient_of_the_old_values_in_it() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = (x * x).sum()
+    x.data = tg.zeros(3)
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.dtype == tg.float32
+    assert x.grad.tolist() == [2.0, 4.0, 6.0]
+
+
+def test_backward_adds_to_no_gradient_that_a_graph_needs() -> None:
+    together = tg.zeros(4, dtype=tg.float64)
+    p, w = leaf(1.0, 2.0), leaf(1.0, 1.0, 1.0, 1.0)
+    p.grad = together[:2]
+    y = (together * w).sum()
+    (p * p).sum().backward()
+    y.backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [0.0] * 4
+    assert p.grad.tolist() == [2.0, 4.0]
+
+
+def test_a_leaf_that_was_frozen_meanwhile_gets_no_gradient() -> None:
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = (x * w).sum()
+    x.requires_grad_(False)
+    y.backward()
+    assert x.grad is None
+    assert w.grad is not None
+
+
+def test_a_backward_inside_a_hook_that_uses_up_the_graph_is_noticed() -> None:
+    x = leaf(1.0, 2.0)
+    hidden = x + 1
+    other, out = hidden.sum(), hidden + 1
+    out.register_hook(lambda g: other.backward())
+    with pytest.raises(RuntimeError, match=r"the graph of add at .* is gone"):
+        out.sum().backward()
+
+
 def test_a_shared_array_in_a_tuple_of_operands_is_copied_too() -> None:
     data = np.array([[1.0, 2.0], [3.0, 4.0]])
     hidden = data[:]

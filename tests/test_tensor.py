@@ -57,6 +57,69 @@ def test_random_functions_follow_the_seed_and_the_generator() -> None:
     assert set(tg.randint(3, (200,)).tolist()) == {0, 1, 2}
 
 
+def test_multinomial_draws_with_the_weights() -> None:
+    weights, n = tg.tensor([[1.0, 0.0, 3.0, 4.0], [5.0, 5.0, 0.0, 0.0]]), 20_000
+    drawn = tg.multinomial(weights, n, replacement=True, generator=tg.Generator().manual_seed(2)).numpy()
+    assert drawn.shape == (2, n)
+    assert drawn.dtype == np.int64
+    shares = np.stack([np.bincount(row, minlength=4) for row in drawn]) / n
+    assert shares == pytest.approx(np.array([[0.125, 0.0, 0.375, 0.5], [0.5, 0.5, 0.0, 0.0]]), abs=0.015)
+
+
+def test_multinomial_without_replacement_draws_one_after_the_other() -> None:
+    n, weights = 20_000, np.array([1.0, 0.0, 3.0, 4.0])
+    rows = tg.tensor(np.tile(weights, (n, 1)))
+    drawn = rows.multinomial(2, generator=tg.Generator().manual_seed(3)).numpy()
+    p = weights / weights.sum()
+    for a, b in ((0, 2), (2, 0), (2, 3), (3, 2), (3, 0), (0, 3)):
+        share = (drawn == (a, b)).all(1).mean()
+        assert share == pytest.approx(p[a] * p[b] / (1 - p[a]), abs=0.015)
+    assert (drawn != 1).all()
+    assert sorted(tg.multinomial(tg.tensor(weights), 3).tolist()) == [0, 2, 3]
+
+
+def test_multinomial_follows_the_seed() -> None:
+    tg.manual_seed(5)
+    first = tg.multinomial(tg.ones(9), 9).tolist(), tg.multinomial(tg.ones(9), 9, True).tolist()
+    tg.manual_seed(5)
+    assert (tg.multinomial(tg.ones(9), 9).tolist(), tg.multinomial(tg.ones(9), 9, True).tolist()) == first
+
+
+@pytest.mark.parametrize(
+    ("weights", "count", "replacement", "message"),
+    [
+        ([1.0, 2.0], 3, False, "num_samples is 3, a row has 2 weights above 0"),
+        ([1.0, 0.0], 2, False, "num_samples is 2, a row has 1 weights above 0"),
+        ([0.0, 0.0], 1, True, "num_samples is 1, a row has 0 weights above 0"),
+        ([1.0, -1.0], 1, True, "a weight is negative, inf or nan"),
+        ([1.0, np.nan], 1, True, "a weight is negative, inf or nan"),
+        ([1.0, 2.0], 0, True, "num_samples is 0, expected at least 1"),
+        ([1, 2], 1, True, r"input is int64 \(2,\), expected floats"),
+        ([[[1.0]]], 1, True, r"input is float32 \(1, 1, 1\), expected floats"),
+    ],
+)
+def test_multinomial_refuses(weights: list[float], count: int, replacement: bool, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tg.multinomial(tg.tensor(weights), count, replacement)
+
+
+def test_others_of_the_same_dtype() -> None:
+    x = tg.tensor([1.5], dtype=tg.float64)
+    assert x.new_tensor([1, 2]).dtype == x.new_full((2,), 7).dtype == x.new_empty(3).dtype == tg.float64
+    assert x.new_zeros(2, 3).tolist() == [[0.0] * 3] * 2
+    assert x.new_ones((2,), dtype=tg.int64, requires_grad=False).tolist() == [1, 1]
+    assert x.new_ones(1, requires_grad=True).requires_grad
+    assert tg.arange(2).new_tensor([1.7]).tolist() == [1]
+    data = tg.ones(2)
+    assert data.new_tensor(data).array is not data.array
+
+
+def test_counts_and_kinds_as_functions() -> None:
+    assert tg.numel(tg.zeros(2, 3)) == 6
+    assert tg.is_floating_point(tg.zeros(1))
+    assert not tg.is_floating_point(tg.arange(1))
+
+
 def test_generator_state_goes_on() -> None:
     g = tg.Generator().manual_seed(-3)
     state = g.get_state()

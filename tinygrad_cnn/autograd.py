@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.kernels.memory import pooled
 from tinygrad_cnn.modes import (
     enable_grad,
@@ -37,6 +38,7 @@ from tinygrad_cnn.recording import (
     labelled_as_gradient,
     op,
     sum_to,
+    user_of,
     wrap,
 )
 
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Array", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
     "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
-    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "wrap",
+    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
+    "wrap",
 ]  # fmt: skip
 
 
@@ -104,7 +107,7 @@ def backward(
     edges = None if targets is None else [x.edge for x in targets]
     found = _drive(tensors, grad_tensors, edges, retain, create_graph)
     if targets is None:
-        targets = [leaf for leaf, _ in found.values()]
+        targets = [leaf for leaf, _ in found.values() if leaf.tracked]  # one may have been frozen since
     for x in targets:
         if id(x.edge) in found:
             _accumulate(x, found[id(x.edge)][1])
@@ -121,7 +124,12 @@ def _accumulate(leaf: Any, g: Any) -> None:
             leaf.grad = cast(g, dtype=g.dtype) if leaf.grad is None else leaf.grad + g
     elif leaf.grad is None:
         leaf.grad = wrap(g)
-    elif leaf.grad.tracked or not leaf.grad.array.flags.writeable:
+    elif leaf.grad.shape != leaf.shape:
+        raise RuntimeError(
+            f"backward: a leaf of shape {leaf.shape} has a .grad of shape {leaf.grad.shape}, from before its data were"
+            " replaced; set it to None"
+        )
+    elif leaf.grad.tracked or not leaf.grad.array.flags.writeable or locks.is_held(leaf.grad.array):
         leaf.grad = wrap(leaf.grad.array + g)
     else:
         leaf.grad.array += g
@@ -155,6 +163,8 @@ def _drive(
             g = pending.pop(id(node), None)
             if g is None or (needed is not None and id(node) not in needed):
                 continue
+            if node.edges is None:  # a backward inside this one, in a hook or another thread, came first
+                raise _gone(node)
             if node.hooks:
                 g = _run_hooks(node, g, create_graph)
             wants = node.plan.wants
@@ -252,14 +262,18 @@ def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
             leaves.append(edge)
             continue
         if edge.edges is None:
-            raise RuntimeError(
-                f"backward: the graph of {edge.op.name} at {edge.where} is gone, a backward has used it up; "
-                "retain_graph=True in that call keeps it"
-            )
+            raise _gone(edge)
         nodes.append(edge)
         stack.extend(edge.edges)
     nodes.sort(key=age, reverse=True)
     return nodes, leaves
+
+
+def _gone(node: Node) -> RuntimeError:
+    return RuntimeError(
+        f"backward: the graph of {node.op.name} at {node.where} is gone, a backward has used it up; "
+        "retain_graph=True in that call keeps it"
+    )
 
 
 def leading_to(order: list[Node], wanted: set[int]) -> set[int]:

@@ -15,9 +15,9 @@ from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "is_tensor",
-    "linspace", "logspace", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm", "tensor", "zeros", "zeros_like",
+    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "is_floating_point", "is_tensor", "linspace", "logspace", "multinomial", "normal", "numel", "ones", "ones_like",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -102,6 +102,21 @@ def _finish(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
 def is_tensor(obj: Any) -> bool:
     """Whether `obj` is a Tensor."""
     return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floats."""
+    return input.is_floating_point()
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.numel(tg.zeros(2, 3))
+    6
+    """
+    return input.numel()
 
 
 # ---- filled ------------------------------------------------------------------------------------------------
@@ -332,3 +347,44 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """1 with the probability that the input's element gives (or `p`, if it is given), else 0."""
     chance = input.array if p is None else p
     return Tensor(np.asarray(_stream(generator).random(input.shape) < chance).astype(input.dtype))
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn with the input's elements as weights, int64: (C,) gives (num_samples,), (N, C) one row each.
+
+    The weights are floats, finite, not negative, and need not sum to 1. Without `replacement` no position comes twice.
+    ValueError where a row cannot give that many: too few positions, or too few whose weight is not 0.
+    Source of the draw without replacement: Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.multinomial(tg.tensor([0.0, 0.0, 2.0]), 4, replacement=True)
+    tensor([2, 2, 2, 2])
+    """
+    weights = input.array.astype(np.float64)
+    if input.ndim not in (1, 2) or not input.is_floating_point():
+        raise ValueError(f"multinomial: input is {input.dtype} {input.shape}, expected floats (C,) or (N, C)")
+    if num_samples < 1:
+        raise ValueError(f"multinomial: num_samples is {num_samples}, expected at least 1")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("multinomial: a weight is negative, inf or nan, expected numbers of 0 or more")
+    possible = int((weights > 0).sum(-1).min(initial=weights.shape[-1]))
+    if possible < (1 if replacement else num_samples):
+        raise ValueError(f"multinomial: num_samples is {num_samples}, a row has {possible} weights above 0")
+    stream = _stream(generator)
+    if replacement:
+        rows = weights.reshape(-1, weights.shape[-1])
+        points = stream.random((len(rows), num_samples))
+        drawn = np.array([_on_line(row, at) for row, at in zip(rows, points, strict=True)], np.int64)
+        return Tensor(drawn.reshape(*weights.shape[:-1], num_samples))
+    arrivals = stream.standard_exponential(weights.shape) / np.where(weights > 0, weights, np.nan)
+    return Tensor(np.argsort(arrivals, -1)[..., :num_samples])  # nan comes last
+
+
+def _on_line(weights: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The positions at these points, from 0 to 1, of a line on which each has a share as large as its weight."""
+    ends = np.cumsum(weights)
+    last = np.flatnonzero(weights)[-1]  # rounding may meet the very end
+    found: np.ndarray[Any, Any] = np.minimum(np.searchsorted(ends, points * ends[-1], side="right"), last)
+    return found

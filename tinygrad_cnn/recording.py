@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRADIENT", "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite",
-    "holder", "labelled_as_gradient", "op", "sum_to", "wrap",
+    "holder", "labelled_as_gradient", "op", "sum_to", "user_of", "wrap",
 ]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
@@ -217,9 +217,19 @@ def holder(array: np.ndarray[Any, Any]) -> str | None:
     if not locks.is_held(array):
         return None
     owner = locks.owner_of(array)
-    nodes = [x for x in gc.get_objects() if type(x) is Node]  # slow, and only on the way to an error
-    needing = [n for n in nodes if any(locks.owner_of(x) is owner for x in locks.arrays_in(n.values))]
-    first = min(needing, key=age)
+    return _oldest(lambda node: any(locks.owner_of(x) is owner for x in locks.arrays_in(node.values)))
+
+
+def user_of(leaf: Variable) -> str | None:
+    """The oldest live node that will send a gradient to `leaf`, in words; None if there is none."""
+    return _oldest(lambda node: any(edge is leaf for edge in node.edges or ()))
+
+
+def _oldest(matches: Callable[[Node], bool]) -> str | None:
+    nodes = [x for x in gc.get_objects() if type(x) is Node and matches(x)]  # slow, and only on the way to an error
+    if not nodes:
+        return None
+    first = min(nodes, key=age)
     return f"{first.op.name} at {first.where}"
 
 
@@ -387,6 +397,9 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+            for x in inputs:
+                if type(x) is np.ndarray:  # the caller's own: there may be views of it that no lock reaches
+                    locks.share(x)
             node = self.record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
         if state.observer is not None:
@@ -421,7 +434,7 @@ class Op(Generic[P]):
         node.op = self
         node.edges = tuple(edges)
         node.params = params
-        if params is not self.defaults and list in map(type, params.values()):
+        if params is not self.defaults and not _MUTABLE.isdisjoint(map(type, params.values())):
             node.params = {name: _frozen(value) for name, value in params.items()}
         node.shape = out.shape
         node.dtype = out.dtype
@@ -508,11 +521,13 @@ class Op(Generic[P]):
         """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
         if name == "out":
             return wrap(value, node)
-        if name == self.keeps and value.dtype.kind not in "biu":
-            raise TypeError(
-                f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
-                "floats would be constants to the next derivative"
-            )
+        if name == self.keeps:
+            if value.dtype.kind not in "biu":
+                raise TypeError(
+                    f"{self.name}: a rule names the kept {name!r}, which is {value.dtype}: "
+                    "floats would be constants to the next derivative"
+                )
+            return wrap(value)
         if name not in self.places:
             return value
         assert node.edges is not None
@@ -586,8 +601,13 @@ def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     return edge
 
 
+_MUTABLE = frozenset((list, np.ndarray))
+
+
 def _frozen(value: Any) -> Any:
-    """A list among the parameters as a tuple, so that a later change of the list cannot reach a gradient."""
+    """A list among the parameters as a tuple, an array as a copy: a later change of it cannot reach a gradient."""
+    if type(value) is np.ndarray:
+        return value.copy()
     return tuple([_frozen(v) for v in value]) if type(value) is list else value
 
 

@@ -190,7 +190,10 @@ class Tensor(Variable):
 
     @property
     def data(self) -> Tensor:
-        """The same memory, cut off from the graph."""
+        """The same memory, cut off from the graph; or, assigned, another tensor's memory in place of this one's.
+
+        Data of another shape raise a RuntimeError while a live graph would send this tensor a gradient of the old one.
+        """
         return wrap(self.array)
 
     @data.setter
@@ -199,6 +202,13 @@ class Tensor(Variable):
             raise TypeError(f"data: the new data are a {type(value).__name__}, expected a Tensor")
         if self.tracked and not value.is_floating_point():
             raise TypeError(f"data: this tensor requires grad, so it expects floats, the new data are {value.dtype}")
+        if value.shape != self.shape and self.tracked:
+            needed = f"it is the result of {self.node!r}" if self.node is not None else autograd.user_of(self)
+            if needed is not None:
+                raise RuntimeError(
+                    f"data: a live graph expects a gradient of shape {self.shape} for this tensor ({needed}), the new"
+                    f" data are {value.shape}; run backward first, or let go of the graph"
+                )
         self.array = value.array
 
     @property
@@ -347,6 +357,55 @@ class Tensor(Variable):
     def __setstate__(self, state: Any) -> None:
         Tensor.__init__(self, state[0])
         self.tracked = state[1]
+
+    # ---- others of its dtype ----
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
+        """A copy of `data` as a tensor of this one's dtype: `x.new_tensor([1, 2])`."""
+        from tinygrad_cnn import creation
+
+        return creation.tensor(
+            data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
+        """Zeros of this tensor's dtype: `x.new_zeros(2, 3)` or `x.new_zeros((2, 3))`.
+
+        >>> import tinygrad_cnn as tg
+        >>> tg.tensor([7]).new_zeros(2)
+        tensor([0, 0])
+        """
+        from tinygrad_cnn import creation
+
+        return creation.zeros(
+            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
+        """Ones of this tensor's dtype."""
+        from tinygrad_cnn import creation
+
+        return creation.ones(
+            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
+        """Unset elements of this tensor's dtype."""
+        from tinygrad_cnn import creation
+
+        return creation.empty(
+            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
+
+    def new_full(
+        self, size: Any, fill_value: _Float, *, dtype: Any = None, device: Any = None, requires_grad: _Bool = False
+    ) -> Tensor:
+        """`fill_value` everywhere, in this tensor's dtype."""
+        from tinygrad_cnn import creation
+
+        return creation.full(
+            size, fill_value, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
 
     # ---- into other types ----
 
@@ -538,6 +597,21 @@ class Tensor(Variable):
         source = other if isinstance(other, Variable) else wrap(np.asarray(other))
         return self._change("copy_", lambda x: ops.cast(ops.broadcast_to(source, x.shape), x.dtype), "other.clone()")
 
+    def fill_diagonal_(self, fill_value: _Float, wrap: _Bool = False) -> Tensor:
+        """Set the main diagonal to `fill_value`: the elements all of whose positions are equal.
+
+        wrap: in a matrix higher than wide, begin again after each N columns, with a row between. With more than two
+        dimensions their lengths must be equal.
+
+        >>> import tinygrad_cnn as tg
+        >>> tg.zeros(2, 2).fill_diagonal_(3)
+        tensor([[3., 0.],
+                [0., 3.]])
+        """
+        mask = np.zeros(self.shape, bool)
+        np.fill_diagonal(mask, True, wrap)
+        return self._change("fill_diagonal_", lambda x: ops.where(mask, fill_value, x), "where(mask, value, x)")
+
     def normal_(self, mean: _Float = 0.0, std: _Float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Fill with normal numbers."""
         stream = (generator or random.default_generator).numpy
@@ -568,6 +642,7 @@ class Tensor(Variable):
     clamp_ = _in_place(ops.clamp)
     clamp_max_ = _in_place(ops.clamp_max)
     clamp_min_ = _in_place(ops.clamp_min)
+    clip_ = _in_place(ops.clip)
     cos_ = _in_place(ops.cos)
     div_ = _in_place(ops.div)
     erf_ = _in_place(ops.erf)
@@ -686,6 +761,14 @@ class Tensor(Variable):
         out: Tensor = ops.expand(self, *other.shape)
         return out
 
+    def multinomial(
+        self, num_samples: _Int, replacement: _Bool = False, *, generator: Generator | None = None
+    ) -> Tensor:
+        """Positions drawn with these weights; see `tinygrad_cnn.multinomial`."""
+        from tinygrad_cnn import creation
+
+        return creation.multinomial(self, num_samples, replacement, generator=generator)
+
     def where(self, condition: Any, other: Any) -> Tensor:
         """This tensor's elements where `condition` is true, those of `other` elsewhere."""
         return ops.where(condition, self, other)
@@ -720,11 +803,14 @@ class Tensor(Variable):
     clamp = ops.clamp
     clamp_max = ops.clamp_max
     clamp_min = ops.clamp_min
+    clip = ops.clip
     clone = ops.clone
     cos = ops.cos
     cosh = ops.cosh
+    count_nonzero = ops.count_nonzero
     cumprod = ops.cumprod
     cumsum = ops.cumsum
+    diag = ops.diag
     diagonal = ops.diagonal
     div = ops.div
     dot = ops.dot
@@ -784,10 +870,12 @@ class Tensor(Variable):
     outer = ops.outer
     pow = ops.pow
     prod = ops.prod
+    ravel = ops.ravel
     reciprocal = ops.reciprocal
     relu = ops.relu
     remainder = ops.remainder
     repeat = ops.repeat
+    repeat_interleave = ops.repeat_interleave
     roll = ops.roll
     round = ops.round
     rsqrt = ops.rsqrt
@@ -808,6 +896,7 @@ class Tensor(Variable):
     std = ops.std
     sub = ops.sub
     sum = ops.sum
+    swapaxes = ops.swapaxes
     t = ops.t
     take_along_dim = ops.take_along_dim
     tan = ops.tan

@@ -223,6 +223,7 @@ BOUNDS = [(1.0, 2.0), (1.0, None), (None, 2.0), (2.0, 1.0), (1, 2)]
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_clamp_to_numbers(bounds: Any) -> None:
     x = np.array([0.0, 1.0, 1.5, 2.0, 3.0, np.nan])
+    compare(tg.clip, torch.clip, x, *bounds)
     compare(tg.clamp, torch.clamp, x, *bounds)
     compare(tg.clamp, torch.clamp, np.array([0, 1, 2, 3]), *bounds)
 

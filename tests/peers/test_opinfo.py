@@ -37,20 +37,20 @@ words = str.split
 
 OPS = words(
     """
-    abs acos add addcdiv addcmul addmm all allclose amax amin any arange argmax argmin argsort asin atan atan2
-    baddbmm bernoulli bitwise_and bitwise_not bitwise_or bitwise_xor bmm bool broadcast_tensors broadcast_to byte
-    cat ceil chunk clamp clamp_max clamp_min clone contiguous cos cosh cumprod cumsum diagonal div dot double einsum
-    empty empty_like eq equal erf exp exp2 expand expand_as expm1 eye flatten flip float floor floor_divide full
-    full_like gather ge gt half hstack index_add index_put index_select int isclose isfinite isinf isnan item le
-    lerp linalg.matrix_norm linalg.norm linalg.svdvals linalg.vector_norm linspace log log10 log1p log2 log_softmax
-    logaddexp logical_and logical_not logical_or logical_xor logspace logsumexp long lt masked_fill masked_select
-    matmul max maximum mean meshgrid min minimum mm movedim mul mv nan_to_num narrow ne neg nonzero norm normal ones
-    ones_like outer permute pow prod rand_like randint randn randn_like reciprocal remainder repeat reshape
-    reshape_as roll round rsqrt rsub scatter scatter_add select short sigmoid sign sin sinc sinh softmax sort split
-    sqrt square squeeze stack std std_mean sub sum t take_along_dim tan tanh tensordot tile to topk trace transpose
-    tril triu true_divide trunc unbind unflatten unfold unsqueeze var var_mean view view_as vstack where zero_ zeros
-    zeros_like T mT __getitem__ __radd__ __rand__ __rdiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__ __rsub__
-    __rxor__
+    abs acos add addcdiv addcmul addmm all allclose amax amin any arange argmax argmin argsort asin atan atan2 baddbmm
+    bernoulli bitwise_and bitwise_not bitwise_or bitwise_xor bmm bool broadcast_tensors broadcast_to byte cat ceil
+    chunk clamp clamp_max clamp_min clone contiguous cos cosh count_nonzero cumprod cumsum diag diagonal div dot
+    double einsum empty empty_like eq equal erf exp exp2 expand expand_as expm1 eye flatten flip float floor
+    floor_divide full full_like gather ge gt half hstack index_add index_put index_select int isclose isfinite isinf
+    isnan item le lerp linalg.matrix_norm linalg.norm linalg.svdvals linalg.vector_norm linspace log log10 log1p log2
+    log_softmax logaddexp logical_and logical_not logical_or logical_xor logspace logsumexp long lt masked_fill
+    masked_select matmul max maximum mean meshgrid min minimum mm movedim mul multinomial mv nan_to_num narrow ne neg
+    new_empty new_full new_ones new_zeros nonzero norm normal ones ones_like outer permute pow prod rand_like randint
+    randn randn_like ravel reciprocal remainder repeat repeat_interleave reshape reshape_as roll round rsqrt rsub
+    scatter scatter_add select short sigmoid sign sin sinc sinh softmax sort split sqrt square squeeze stack std
+    std_mean sub sum t take_along_dim tan tanh tensordot tile to topk trace transpose tril triu true_divide
+    trunc unbind unflatten unfold unsqueeze var var_mean view view_as vstack where zero_ zeros zeros_like T mT
+    __getitem__ __radd__ __rand__ __rdiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__ __rsub__ __rxor__
     """
 )
 
@@ -112,7 +112,9 @@ DIFFERENCES = [
 ]  # fmt: skip
 
 # Numbers drawn by chance, or whatever is in memory: shape and dtype are compared.
-RANDOM = words("bernoulli dropout dropout2d empty empty_like normal rand_like randint randn randn_like")
+RANDOM = words(
+    "bernoulli dropout dropout2d empty empty_like multinomial new_empty normal rand_like randint randn randn_like"
+)
 # The gradient of what is drawn by chance is zero in PyTorch; here it carries none.
 WITHOUT_GRADIENT = words("bernoulli normal")
 # Where elements are equal, which of their positions comes first is nobody's promise.
@@ -198,8 +200,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "__rdiv__": lambda x, other: x.__rtruediv__(other),
 }
 # These are methods only; the names of dtypes mean the dtype outside of the class.
-METHODS = "bool byte contiguous double expand_as float half int item long reshape_as short to unfold view view_as"
-CALLS |= {name: getattr(Tensor, name) for name in METHODS.split()}
+METHODS = words(
+    "bool byte contiguous double expand_as float half int item long new_empty new_full new_ones new_zeros reshape_as"
+    " short to unfold view view_as"
+)
+CALLS |= {name: getattr(Tensor, name) for name in METHODS}
 
 
 def function_of(name: str) -> Any:

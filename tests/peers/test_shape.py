@@ -57,6 +57,24 @@ CASES: list[tuple[Any, ...]] = [
     ("t", MATRIX),
     ("t", VECTOR),
     ("t", NUMBER),
+    ("swapaxes", X, 0, 2),
+    ("swapaxes", X, -1, 1),
+    ("ravel", X),
+    ("ravel", NUMBER),
+    ("ravel", EMPTY),
+    ("repeat_interleave", X, 2),
+    ("repeat_interleave", X, 3, -1),
+    ("repeat_interleave", X, 0, 1),
+    ("repeat_interleave", NUMBER, 2),
+    ("repeat_interleave", VECTOR, np.array([0, 2, 1, 0, 3])),
+    ("repeat_interleave", X, np.array([1, 0, 2]), 1),
+    ("repeat_interleave", X, np.array([2]), 1),
+    ("diag", VECTOR),
+    ("diag", VECTOR, 2),
+    ("diag", VECTOR, -1),
+    ("diag", MATRIX),
+    ("diag", MATRIX, 1),
+    ("diag", MATRIX, -2),
     ("movedim", X, 0, 2),
     ("movedim", X, (0, 1), (-1, 0)),
     ("movedim", X, (0, 1, 2), (2, 0, 1)),
@@ -336,3 +354,22 @@ def test_errors() -> None:
     )
     raises_alike(resize, theirs, IMAGE, (3, 3, 3), match=r"interpolate: \(3, 3, 3\) for 2 dimensions \(5, 6\)")
     raises_alike(resize, theirs, IMAGE, 0, match=r"interpolate: input is .*, the new size \(0, 0\)")
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 4), (7, 3), (2, 2, 2)])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_fill_diagonal(size: tuple[int, ...], wrap: bool) -> None:
+    x = rng.normal(size=size)
+    compare(lambda x: (x * 1).fill_diagonal_(2.5, wrap), lambda x: (x * 1).fill_diagonal_(2.5, wrap), x)
+
+
+def test_repeats_alone_are_the_numbers_of_the_slices() -> None:
+    compare(tg.repeat_interleave, torch.repeat_interleave, np.array([2, 0, 1]), orders=0)
+
+
+def test_what_repeats_and_diagonals_refuse() -> None:
+    ours, theirs = tg.repeat_interleave, torch.repeat_interleave
+    raises_alike(ours, theirs, VECTOR, -1, match=r"repeat_interleave: repeats are -1, expected integers of 0 or more")
+    raises_alike(ours, theirs, VECTOR, np.array([1, 2]), match=r"there are 2 repeats, dimension 0 has 5 elements")
+    raises_alike(ours, theirs, VECTOR, 2, 0, output_size=9, match=r"output_size is 9, the repeats make 10")
+    raises_alike(tg.diag, torch.diag, X, match=r"diag: input is \(2, 3, 4\), expected a vector or a matrix")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import kernels, random
-from tinygrad_cnn.autograd import Array, composite, op
+from tinygrad_cnn.autograd import Array, Variable, composite, op, wrap
 from tinygrad_cnn.ops.comparison import ge, gt, le, logical_and, logical_or, lt
 from tinygrad_cnn.ops.elementwise import abs, div, erf, exp, floating, mul, neg, sigmoid, sub, where
 from tinygrad_cnn.ops.reduce import axes_of, sum
@@ -496,4 +496,6 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
     if not training or p == 0:
         return input
     kept = random.default_generator.numpy.random(shape, dtype=np.float32) >= p
-    return mul(input, kept * input.dtype.type(0 if p == 1 else 1 / (1 - p)))
+    mask = kept * input.dtype.type(0 if p == 1 else 1 / (1 - p))
+    # As a Tensor the graph keeps this very array; an array that comes from outside it would copy.
+    return mul(input, wrap(mask) if isinstance(input, Variable) else mask)

@@ -17,8 +17,8 @@ from tinygrad_cnn.dtypes import promote
 from tinygrad_cnn.ops.comparison import eq, ge, gt, isfinite, le, logical_and, logical_or, lt
 
 __all__ = [
-    "abs", "add", "addcdiv", "addcmul", "ceil", "clamp", "clamp_max", "clamp_min", "clone", "div", "erf", "exp",
-    "exp2", "expm1", "floor", "floor_divide", "lerp", "log", "log10", "log1p", "log2", "logaddexp",
+    "abs", "add", "addcdiv", "addcmul", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "clone", "div", "erf",
+    "exp", "exp2", "expm1", "floor", "floor_divide", "lerp", "log", "log10", "log1p", "log2", "logaddexp",
     "masked_fill", "maximum", "minimum", "mul", "nan_to_num", "neg", "pow", "reciprocal", "remainder", "round",
     "rsqrt", "rsub", "sigmoid", "sign", "sqrt", "square", "sub", "true_divide", "trunc", "where",
 ]  # fmt: skip
@@ -824,6 +824,9 @@ def clamp_grad_min(g: Array, input: Array, min: Array, max: Array | None) -> Arr
 def clamp_grad_max(g: Array, input: Array, min: Array | None, max: Array) -> Array:
     above = gt(input, max)
     return where(above if min is None else logical_or(above, lt(max, min)), g, 0.0)
+
+
+clip = clamp
 
 
 def clamp_min(input: Any, min: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, composite, op
+from tinygrad_cnn.ops.comparison import ne
 from tinygrad_cnn.ops.elementwise import clamp_min, exp, floating, maximum, minimum, where
 from tinygrad_cnn.ops.index import axis_of, gather
 from tinygrad_cnn.ops.shape import cat, diagonal, flip, narrow
@@ -25,6 +26,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "count_nonzero",
     "cumprod",
     "cumsum",
     "logsumexp",
@@ -518,6 +520,16 @@ def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Any:
     tensor([False,  True])
     """
     return _like_uint8(input.any(axis=axes_of(dim, input.ndim), keepdims=keepdim), input)
+
+
+def count_nonzero(input: Array, dim: Dim = None) -> Any:
+    """How many elements over the dimensions `dim` are not 0, as int64.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.count_nonzero(tg.tensor([[1, 0], [1, 1]]), dim=1)
+    tensor([1, 2])
+    """
+    return sum(ne(input, 0), dim)
 
 
 def _like_uint8(truth: Any, input: np.ndarray[Any, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, broadcast_to, cast, composite, op, sum_to
+from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, op, sum_to, wrap
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_tensors",
     "cat",
     "chunk",
+    "diag",
     "diagonal",
     "expand",
     "flatten",
@@ -33,13 +34,16 @@ __all__ = [
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "ravel",
     "repeat",
+    "repeat_interleave",
     "reshape",
     "roll",
     "select",
     "split",
     "squeeze",
     "stack",
+    "swapaxes",
     "t",
     "tile",
     "transpose",
@@ -88,6 +92,16 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Any:
         raise ValueError(f"start_dim is {start_dim}, end_dim {end_dim}, expected them in order")
     shape = input.shape
     return input.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+
+
+def ravel(input: Array) -> Any:
+    """All elements along one dimension; a view where it can be one.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.ravel(tg.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
+    return reshape(input, (-1,))
 
 
 @op
@@ -178,6 +192,16 @@ def transpose(input: Array, dim0: int, dim1: int) -> Any:
 @transpose.vjp("input")
 def transpose_grad(g: Array, dim0: int, dim1: int) -> Array:
     return transpose(g, dim0, dim1)
+
+
+def swapaxes(input: Array, axis0: int, axis1: int) -> Any:
+    """As `transpose`, under NumPy's name.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.swapaxes(tg.ones(2, 3, 4), 0, -1).shape
+    (4, 3, 2)
+    """
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Array) -> Any:
@@ -293,6 +317,37 @@ def tile(input: Array, dims: Sequence[int]) -> Any:
     (2, 6)
     """
     return repeat_op(input, repeats=(1,) * (input.ndim - len(dims)) + tuple(dims))
+
+
+def repeat_interleave(
+    input: Array, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
+    """Each slice along `dim` repeated, all repetitions of one after the other; without `dim`, each element.
+
+    repeats: how often, one number for all or one for each slice (integers, none negative); given alone, as the input,
+    the numbers of the slices come back. output_size: the length of the result, checked where it is given.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.repeat_interleave(tg.tensor([5.0, 6.0]), 2)
+    tensor([5., 5., 6., 6.])
+    >>> tg.repeat_interleave(tg.tensor([[1, 2], [3, 4]]), tg.tensor([1, 2]), dim=0)
+    tensor([[1, 2],
+            [3, 4],
+            [3, 4]])
+    """
+    alone = repeats is None
+    counts = array_of(input if alone else repeats)
+    if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts < 0).any():
+        raise ValueError(f"repeat_interleave: repeats are {counts}, expected integers of 0 or more, one or a list")
+    if dim is None and not alone:
+        input, dim = ravel(input), 0
+    n = len(counts) if dim is None else input.shape[axis_of(dim, input.ndim)]
+    if counts.ndim and len(counts) not in (1, n):
+        raise ValueError(f"repeat_interleave: there are {len(counts)} repeats, dimension {dim} has {n} elements")
+    positions = np.repeat(np.arange(n), counts)
+    if output_size is not None and output_size != len(positions):
+        raise ValueError(f"repeat_interleave: output_size is {output_size}, the repeats make {len(positions)}")
+    return wrap(positions) if dim is None else index_select(input, dim, positions)
 
 
 # ---- joining -----------------------------------------------------------------------------------------------
@@ -504,6 +559,26 @@ def _plane(shape: tuple[int, ...], dim1: int, dim2: int) -> tuple[int, int]:
     if d1 == d2:
         raise ValueError(f"dim1 and dim2 are {dim1} and {dim2}, expected two dimensions of {shape}")
     return d1, d2
+
+
+def diag(input: Array, diagonal: int = 0) -> Any:
+    """The diagonal of a matrix; or, of a vector, the matrix with it on the diagonal and zeros elsewhere.
+
+    diagonal: which one, > 0 is above.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.diag(tg.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    >>> tg.diag(tg.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    if input.ndim == 2:
+        return input.diagonal(diagonal)
+    if input.ndim != 1:
+        raise ValueError(f"diag: input is {input.shape}, expected a vector or a matrix")
+    n = input.shape[0] + abs(diagonal)
+    return diagonal_into(input, shape=(n, n), offset=diagonal, dim1=0, dim2=1)
 
 
 @op
