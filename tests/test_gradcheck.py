@@ -330,8 +330,20 @@ def test_wrong_calls_are_refused() -> None:
         gradcheck(lambda x: x > 0, floats(2))
     with pytest.raises(ValueError, match=r"gradcheck: input holds nan at \(1,\), expected finite numbers"):
         gradcheck(tg.exp, double([1.0, np.nan]))
-    with pytest.raises(ValueError, match="order is 0 and directions 8, expected at least 1"):
-        gradcheck(tg.exp, floats(2), order=0)
+    for wrong, said in (
+        ({"order": 0}, "gradcheck: order is 0, expected at least 1"),
+        ({"directions": 0}, "gradcheck: directions is 0, expected at least 1"),
+        ({"seed": -1}, "gradcheck: seed is -1, expected at least 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            gradcheck(tg.exp, floats(2), **wrong)
+    for name, value in (("order", 1.5), ("directions", 3.0), ("seed", "7"), ("order", None)):
+        with pytest.raises(TypeError, match=f"gradcheck: {name} is {value!r}, expected a whole number"):
+            gradcheck(tg.exp, floats(2), **{name: value})
+    for names in (["x"], [], ["x", "y", "z"], "xy"):
+        with pytest.raises(ValueError, match=r"gradcheck: names is .*, expected a list of 2: one for each input"):
+            gradcheck(tg.mul, floats(2), floats(2), names=names)
+    assert gradcheck(tg.exp, floats(2), order=np.int64(1), names=("x",)).verdict == "ok"
 
 
 def test_an_error_of_the_function_comes_through() -> None:

@@ -111,7 +111,7 @@ def gradcheck(
     The verdict is "ok"; "kink": valid, and the inputs lie on a kink or a tie, where the slopes to the two sides
     differ; "wrong"; "nondeterministic": two calls gave different bytes; "ill-conditioned": rounding, or a value that
     is not finite, hides the slopes. TypeError: no float input, or fn returns no Tensor. ValueError: an input holds
-    NaN or inf.
+    NaN or inf, or there is not one name for each input.
 
     >>> import tinygrad_cnn as tg
     >>> from tinygrad_cnn.testing import gradcheck
@@ -120,8 +120,13 @@ def gradcheck(
     >>> gradcheck(tg.abs, tg.tensor([0.0, -1.0], dtype=tg.float64)).verdict
     'kink'
     """
-    if order < 1 or directions < 1:
-        raise ValueError(f"gradcheck: order is {order} and directions {directions}, expected at least 1")
+    for what, number, least in (("order", order, 1), ("directions", directions, 1), ("seed", seed, 0)):
+        if not isinstance(number, (int, np.integer)):
+            raise TypeError(f"gradcheck: {what} is {number!r}, expected a whole number")
+        if number < least:
+            raise ValueError(f"gradcheck: {what} is {number}, expected at least {least}")
+    if isinstance(names, str) or (names is not None and len(names) != len(inputs)):
+        raise ValueError(f"gradcheck: names is {names!r}, expected a list of {len(inputs)}: one for each input")
     stream = default_generator.get_state()
     rng = np.random.default_rng(seed)
     try:
