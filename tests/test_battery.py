@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import autograd, kernels, ops
+from tinygrad_cnn import kernels, ops
 from tinygrad_cnn.autograd import Array, Op, op
 from tinygrad_cnn.testing import ErrorCase, OpSpec, Sample, check_op, gradient_properties, register_op, registered
 from tinygrad_cnn.testing import spec as specs
@@ -42,11 +41,11 @@ def test_gradients() -> None:
 
 
 def ops_of_the_package() -> list[Op]:
-    """All Op objects in the modules of ops/ and in the engine, also those that stand in tuples and dicts."""
-    modules = [
-        autograd,
-        *(importlib.import_module(f"{ops.__name__}.{m.name}") for m in pkgutil.iter_modules(ops.__path__)),
-    ]
+    """All Op objects in the modules of the package that make any, also those that stand in tuples and dicts."""
+    package = Path(tg.__file__).parent
+    makes = re.compile(r"^@op\b|\b[oO]p\(", re.MULTILINE)
+    files = [file.relative_to(package.parent) for file in package.rglob("*.py") if makes.search(file.read_text())]
+    modules = [importlib.import_module(".".join(file.with_suffix("").parts)) for file in files]
     found: dict[int, Op] = {}
     stack = [value for module in modules for value in vars(module).values()]
     while stack:
@@ -56,6 +55,12 @@ def ops_of_the_package() -> list[Op]:
         elif isinstance(value, tuple | list | dict):
             stack += value.values() if isinstance(value, dict) else value
     return sorted(found.values(), key=lambda found_op: found_op.name)
+
+
+def test_the_ops_are_looked_for_in_the_whole_package() -> None:
+    names = {found.name for found in ops_of_the_package()}
+    assert {"conv2d", "add", "svdvals", "left_vectors", "right_vectors"} <= names
+    assert len(names) >= 150
 
 
 @pytest.mark.parametrize("found", ops_of_the_package(), ids=lambda found: found.name)

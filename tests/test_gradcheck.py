@@ -55,6 +55,27 @@ def test_right_gradients_are_ok_for_every_seed(seed: int) -> None:
     assert gradcheck(tg.mul, floats(4, 1, seed=seed), floats(3, seed=seed + 1), full=True).verdict == "ok"
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("x", [[1e-310, 2e-310], [5e-324, 0.0], [3e-308, -1e-300], [1e-170, 2e-170], [1e300, 1.5e307]])
+def test_the_ends_of_the_range_are_not_special(x: list[float], full: bool) -> None:
+    """Squares overflow or are zero there, and one over a denormal number is inf: a false alarm, or a fault not seen."""
+    assert gradcheck(lambda x: x * 2, double(x), order=2, full=full).verdict == "ok"
+    found = gradcheck(with_rule(lambda x: x * 2, lambda g: g * 2.02), double(x), full=full)
+    assert found.verdict == "wrong"
+    assert found.worst is not None
+    assert found.worst.analytic == pytest.approx(2.02)
+    assert found.worst.numeric == pytest.approx(2.0)
+    assert gradcheck(F.relu, double(x), full=full).verdict in ("ok", "kink")
+
+
+def test_slopes_that_are_denormal_are_checked() -> None:
+    assert gradcheck(lambda x: x * 1e-310, floats(3)).verdict == "ok"
+    assert gradcheck(with_rule(lambda x: x * 1e-310, lambda g: g * 2e-310), floats(3)).verdict == "wrong"
+    tiny = tg.tensor(np.array([1e-42, 3e-42], np.float32))
+    assert gradcheck(lambda x: x * 2, tiny).verdict == "ok"
+    assert gradcheck(with_rule(lambda x: x * 2, lambda g: g * 3), tiny).verdict == "wrong"
+
+
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e-8, 1e-3, 1.0, 1e3, 1e8, 1e100])
 def test_no_scale_is_special(scale: float) -> None:
     x = double(np.random.default_rng(0).standard_normal(5) * scale)
@@ -309,8 +330,20 @@ def test_wrong_calls_are_refused() -> None:
         gradcheck(lambda x: x > 0, floats(2))
     with pytest.raises(ValueError, match=r"gradcheck: input holds nan at \(1,\), expected finite numbers"):
         gradcheck(tg.exp, double([1.0, np.nan]))
-    with pytest.raises(ValueError, match="order is 0 and directions 8, expected at least 1"):
-        gradcheck(tg.exp, floats(2), order=0)
+    for wrong, said in (
+        ({"order": 0}, "gradcheck: order is 0, expected at least 1"),
+        ({"directions": 0}, "gradcheck: directions is 0, expected at least 1"),
+        ({"seed": -1}, "gradcheck: seed is -1, expected at least 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            gradcheck(tg.exp, floats(2), **wrong)
+    for name, value in (("order", 1.5), ("directions", 3.0), ("seed", "7"), ("order", None)):
+        with pytest.raises(TypeError, match=f"gradcheck: {name} is {value!r}, expected a whole number"):
+            gradcheck(tg.exp, floats(2), **{name: value})
+    for names in (["x"], [], ["x", "y", "z"], "xy"):
+        with pytest.raises(ValueError, match=r"gradcheck: names is .*, expected a list of 2: one for each input"):
+            gradcheck(tg.mul, floats(2), floats(2), names=names)
+    assert gradcheck(tg.exp, floats(2), order=np.int64(1), names=("x",)).verdict == "ok"
 
 
 def test_an_error_of_the_function_comes_through() -> None:

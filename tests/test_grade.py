@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_cnn as tg
+from tinygrad_cnn.testing.confine import PROCESSES
 from tinygrad_cnn.testing.grade import EXERCISES, main, marked
 
 KIT = Path(__file__).parent.parent / "examples" / "grading"
@@ -73,27 +75,119 @@ def test_whatever_a_file_does_costs_marks_and_nothing_else(tmp_path: Path, code:
     assert any(said in fault for fault in faults.values()), faults
 
 
+def gone(pids: Path) -> bool:
+    """Whether the processes whose numbers the file holds have ended; a process that is killed takes a moment."""
+    states = [Path(f"/proc/{pid}/stat") for pid in pids.read_text().split()]
+    assert states
+    for _ in range(100):
+        with contextlib.suppress(OSError):  # gone between the question and the answer
+            if not any(state.exists() and " Z " not in state.read_text() for state in states):
+                return True
+        time.sleep(0.1)
+    return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the platform does not list processes")
+
+
+@needs_proc
 def test_a_loop_without_end_is_ended_with_all_its_processes(tmp_path: Path) -> None:
-    child = tmp_path / "child"
+    pids = tmp_path / "pids"
     code = f"""
         import subprocess, sys, pathlib
         {GOOD}
         def relu_grad(g, x):
-            process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-            pathlib.Path({str(child)!r}).write_text(str(process.pid))
+            process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            pathlib.Path({str(pids)!r}).write_text(str(process.pid))
             while True:
                 pass
     """
     faults = marks_of(tmp_path, code, seconds=8.0)
     assert not faults["forward"], "what came before the loop keeps its mark"
     assert faults["slopes"] == "took longer than 8 s"
-    if os.name == "posix" and Path("/proc").is_dir():
-        state = Path(f"/proc/{child.read_text()}/stat")
-        for _ in range(100):  # a process that is killed takes a moment to be gone
-            if not state.exists() or " Z " in state.read_text():
-                return
-            time.sleep(0.1)
-        pytest.fail("the child of the exercise still runs")
+    assert gone(pids), "the child of the exercise still runs"
+
+
+FORKS = """
+    import os, pathlib, time
+    def sleeper():  # ends by itself, whatever becomes of the test
+        pid = os.fork()
+        if pid == 0:
+            {first}
+            time.sleep(60)
+            os._exit(0)
+        return pid
+    pids = [sleeper() for _ in range({count})]
+    pathlib.Path({file!r}).write_text(" ".join(map(str, pids)))
+    {then}
+    def relu(x): return np.maximum(x, 0)
+    def relu_grad(g, x): return g * (x > 0)
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("first", ["pass", "os.setpgid(0, 0)"], ids=["in the group", "in groups of their own"])
+def test_what_a_file_forks_does_not_outlive_it(tmp_path: Path, first: str) -> None:
+    pids = tmp_path / "pids"
+    faults = marks_of(tmp_path, FORKS.format(count=5, file=str(pids), first=first, then="pass"))
+    assert not any(faults.values()), "five children are allowed, and all marks are there"
+    assert len(pids.read_text().split()) == 5
+    assert gone(pids), "a child of the exercise still runs"
+
+
+@needs_proc
+def test_too_many_processes_are_ended(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    code = FORKS.format(count=PROCESSES, file=str(pids), first="pass", then="time.sleep(50)")
+    faults = marks_of(tmp_path, code, seconds=45.0)
+    assert set(faults.values()) == {f"started more than {PROCESSES} processes"}
+    assert time.monotonic() - started < 40
+    assert gone(pids), "a child of the exercise still runs"
+
+
+@needs_proc
+def test_a_file_that_is_run_twice_by_a_fork_is_marked_once(tmp_path: Path) -> None:
+    file = tmp_path / "student.py"
+    file.write_text("import os\nos.fork()\nimport numpy as np\n" + f"{GOOD}\ndef relu_grad(g, x): return g * (x > 0)\n")
+    found = marked(file, "relu", 60.0)
+    assert not any(mark.fault for mark in found)
+    assert len({mark.prop for mark in found}) == len(found)
+
+
+@needs_proc
+def test_memory_is_limited(tmp_path: Path) -> None:
+    code = f"{GOOD}\nnp.empty(5 << 30, np.uint8)\ndef relu_grad(g, x): return g * (x > 0)"  # mapped, never touched
+    assert all("the file cannot be run" in fault and "allocate" in fault for fault in marks_of(tmp_path, code).values())
+
+
+def command_in(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What the command says of `student.py` when it is called in the student's folder."""
+    root = str(Path(tg.__file__).parent.parent)
+    command = [sys.executable, *options, "-m", "tinygrad_cnn.testing.grade", "student.py", "--only", "relu"]
+    environment = {**os.environ, "PYTHONPATH": root}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=120
+    )
+
+
+def test_modules_in_the_students_folder_are_not_taken_for_pythons(tmp_path: Path) -> None:
+    (tmp_path / "student.py").write_text(f"import numpy as np\n{GOOD}\ndef relu_grad(g, x): return g * (x > 0)")
+    for name in ("signal", "json", "runpy", "numpy", "tempfile"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('taken from the wrong place')")
+    done = command_in(tmp_path, "-P")
+    assert done.returncode == 0, done.stderr
+    assert "relu: " in done.stdout
+
+
+def test_a_module_that_was_taken_from_the_students_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "student.py").write_text("")
+    (tmp_path / "tempfile.py").write_text(
+        "from _pyio import *\nTemporaryDirectory = mkdtemp = mkstemp = NamedTemporaryFile = None"
+    )
+    done = command_in(tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "holds its own tempfile, and was looked in first: call python with -P" in done.stderr
 
 
 def test_a_missing_file_is_a_wrong_call() -> None:

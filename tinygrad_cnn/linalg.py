@@ -87,12 +87,14 @@ def svdvals_grad(g: Array, A: Array) -> Array:
 @op
 def left_vectors(A: Array) -> Any:
     """U (*, M, K) of the singular value decomposition A = U diag(S) Vᵀ, with K = min(M, N)."""
+    _check_matrices(A)
     return np.linalg.svd(A, full_matrices=False)[0]
 
 
 @op
 def right_vectors(A: Array) -> Any:
     """Vᵀ (*, K, N) of the singular value decomposition A = U diag(S) Vᵀ, with K = min(M, N)."""
+    _check_matrices(A)
     return np.linalg.svd(A, full_matrices=False)[2]
 
 

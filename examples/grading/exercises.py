@@ -4,7 +4,7 @@ Every `..._grad` gets the gradient `g` of the function's result, in that result'
 itself got. It returns the gradient of each array argument, in that argument's shape: the sum over the result of
 g times how the result changes with the argument. Mark the file with
 
-    python -m tinygrad_cnn.testing.grade examples/grading/exercises.py
+    python -P -m tinygrad_cnn.testing.grade examples/grading/exercises.py
 
 Most properties need no finite differences: gradients are linear in g, a batch gives what its samples give one by one,
 <A v, w> = <v, A' w> where a function is linear, and the memory order of g does not matter.

@@ -111,7 +111,7 @@ def gradcheck(
     The verdict is "ok"; "kink": valid, and the inputs lie on a kink or a tie, where the slopes to the two sides
     differ; "wrong"; "nondeterministic": two calls gave different bytes; "ill-conditioned": rounding, or a value that
     is not finite, hides the slopes. TypeError: no float input, or fn returns no Tensor. ValueError: an input holds
-    NaN or inf.
+    NaN or inf, or there is not one name for each input.
 
     >>> import tinygrad_cnn as tg
     >>> from tinygrad_cnn.testing import gradcheck
@@ -120,8 +120,13 @@ def gradcheck(
     >>> gradcheck(tg.abs, tg.tensor([0.0, -1.0], dtype=tg.float64)).verdict
     'kink'
     """
-    if order < 1 or directions < 1:
-        raise ValueError(f"gradcheck: order is {order} and directions {directions}, expected at least 1")
+    for what, number, least in (("order", order, 1), ("directions", directions, 1), ("seed", seed, 0)):
+        if not isinstance(number, (int, np.integer)):
+            raise TypeError(f"gradcheck: {what} is {number!r}, expected a whole number")
+        if number < least:
+            raise ValueError(f"gradcheck: {what} is {number}, expected at least {least}")
+    if isinstance(names, str) or (names is not None and len(names) != len(inputs)):
+        raise ValueError(f"gradcheck: names is {names!r}, expected a list of {len(inputs)}: one for each input")
     stream = default_generator.get_state()
     rng = np.random.default_rng(seed)
     try:
@@ -184,7 +189,9 @@ class _Point:
         # From 1e-3 to 1e-6 in float64, from 0.05 to 0.002 in float32, in units of an argument's largest entry.
         self.steps = self.eps ** np.linspace(0.19166, 0.38332, 4)
         largest = [float(np.abs(x).max(initial=0.0)) for x in self.arrays]
-        self.scales = [size or max(largest) or 1.0 for size in largest]
+        # A denormal argument is no unit: in steps of it nothing has digits, and one over it overflows.
+        self.least = [_least(x.dtype) for x in self.arrays]
+        self.scales = [max(size or max(largest) or 1.0, least) for size, least in zip(largest, self.least, strict=True)]
         self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
         self.relative = False
         self.noise = self.level = np.zeros(self.base.shape)
@@ -251,7 +258,7 @@ class _Point:
         directions: list[Direction] = [[None] * len(self.arrays) for _ in range(count)]
         for i in space:
             x = self.arrays[i]
-            size = np.abs(x).astype(np.float64) if self.relative else self.scales[i]
+            size = np.maximum(np.abs(x).astype(np.float64), self.least[i]) if self.relative else self.scales[i]
             codes = np.concatenate(
                 [rng.permutation(2 ** min(count, 16)) for _ in range(1 + (x.size >> min(count, 16)))]
             )
@@ -281,7 +288,7 @@ class _Point:
         for sign in (1, -1):
             values = np.stack([self.values(direction, sign * float(t) * self.steps[1]) for t in _NODES])
             values = np.where(self.live & np.isfinite(values), values, base)
-            noise = np.minimum(noise, 2 * np.linalg.norm(_RESIDUAL @ values, axis=0))
+            noise = np.minimum(noise, 2 * _norm(_RESIDUAL @ values))
             level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
         self.noise = np.maximum(self.noise, np.maximum(4 * self.eps * np.abs(base), noise))
         self.level = level
@@ -310,6 +317,18 @@ def _tensors(result: Any) -> list[Tensor]:
 
 def _flat(outputs: list[Tensor]) -> Floats:
     return np.concatenate([y.array.reshape(-1).astype(np.float64) for y in outputs])
+
+
+def _least(dtype: Any) -> float:
+    """The smallest size whose last digits are normal numbers."""
+    return float(np.finfo(dtype).tiny) / float(np.finfo(dtype).eps)
+
+
+def _norm(x: Floats) -> Any:
+    """The Euclidean norm along the first axis, also where the squares are too large or too small for a float."""
+    largest = np.abs(x).max(axis=0, initial=0.0)
+    unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    return unit * np.linalg.norm(x / unit, axis=0)
 
 
 def _names(fn: Any, count: int) -> list[str]:
@@ -396,8 +415,7 @@ class _Slopes:
         central = (up - down) / (2 * h)
         self.noise = point.noise + 2 * point.eps * np.abs(central).min(axis=0)
         jitter = self.noise / h
-        ratio = (steps[0] / steps[1]) ** 2
-        extrapolated = (ratio * central[1:] - central[:-1]) / (ratio - 1)
+        extrapolated = central[1:] + np.diff(central, axis=0) / ((steps[0] / steps[1]) ** 2 - 1)
         self.guesses = np.concatenate([extrapolated, central[-1:]])
         # A guess is held against the next, finer one, or (where that differs by its rounding) what it was made of.
         errors = np.abs(np.diff(self.guesses, axis=0))
@@ -478,13 +496,13 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
     low, high = np.minimum(w * slopes.low, w * slopes.high), np.maximum(w * slopes.low, w * slopes.high)
     terms = [np.where(v == 0, 0.0, g * v) for g, v in zip(gradient, slopes.direction, strict=True) if v is not None]
     analytic = sum(float(t.sum()) for t in terms)
-    claimed = math.sqrt(sum(float((t * t).sum()) for t in terms))
-    size = float(np.linalg.norm(w * np.maximum(slopes.size, slopes.usual)))
-    bound = SIGMAS * float(np.linalg.norm(w * slopes.error))
+    claimed = float(_norm(np.concatenate([t.reshape(-1) for t in terms])))
+    size = float(_norm(w * np.maximum(slopes.size, slopes.usual)))
+    bound = SIGMAS * float(_norm(w * slopes.error))
     if math.isfinite(claimed):
         bound += point.eps**0.7 * (size + claimed)
     step = float(slopes.step[int(np.abs(w * slopes.size).argmax())])
-    level = float(np.linalg.norm(w * point.level))
+    level = float(_norm(w * point.level))
     limit = max(PROVES_NOTHING, point.eps**0.15)
     return _Judged(analytic, float(low.sum()), float(high.sum()), bound, step, size, claimed, level, limit)
 
@@ -556,7 +574,8 @@ def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
     # An output that hardly moves is not blown up to the size of the others: that would blow up its rounding.
     size = np.maximum(size, np.max([s.error for s in slopes], axis=0) / point.eps**0.575)
     size[size == 0] = size.max(initial=0.0) or 1.0
-    return size
+    least = [np.full(y.array.size, _least(y.dtype)) for y in point.outputs]
+    return np.asarray(np.maximum(size, np.concatenate(least)))
 
 
 def _verdict(point: _Point, seen: list[tuple[_Judged, list[int]]], kinked: bool) -> GradcheckResult:

@@ -1,10 +1,11 @@
-"""Mark a student's file of forward and backward functions: `python -m tinygrad_cnn.testing.grade FILE`.
+"""Mark a student's file of forward and backward functions: `python -P -m tinygrad_cnn.testing.grade FILE`.
 
 The file defines, with NumPy alone, pairs like `relu(x)` and `relu_grad(g, x)`; `examples/grading/exercises.py` has the
 stubs. Each pair is made an op and held to the properties of the battery, one mark a property, and what fails is shown
-with the smallest case that was found. An exercise runs in a process of its own with a time limit, so a file that
-raises, loops for ever or ends the process costs marks and nothing else. That is no sandbox: mark only files that you
-would run.
+with the smallest case that was found. An exercise runs in a process of its own with limits of time, memory and
+processes, and whatever it has started is ended with it; so a file that raises, loops for ever, forks or ends the
+process costs marks and nothing else. No module is imported from the student's folder (-P: also if you are in it), so
+a `json.py` there does not take the place of Python's. That is no sandbox: mark only files that you would run.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import argparse
 import json
 import os
 import runpy
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,9 +24,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+import tinygrad_cnn
 from tinygrad_cnn.autograd import Array, Op, op
 from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.battery import Check, checks
+from tinygrad_cnn.testing.confine import limit_resources, run_confined
 from tinygrad_cnn.testing.sample import Sample
 from tinygrad_cnn.testing.samples.conv import convolve, largest, pooled
 from tinygrad_cnn.testing.samples.loss import labelled
@@ -198,33 +199,32 @@ def marked(file: Path, name: str, seconds: float) -> list[Mark]:
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "marks"
         notes.touch()
-        command = [sys.executable, "-m", __spec__.name, str(file), "--only", name, "--notes", str(notes)]
-        quiet = subprocess.DEVNULL
-        child = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=os.name == "posix")
-        try:
-            code = child.wait(seconds)
-            ending = f"the process ended with code {code}"
-        except subprocess.TimeoutExpired:
-            ending = f"took longer than {seconds:g} s"
-        finally:
-            _end(child)
+        command = [sys.executable, "-P", "-m", __spec__.name, str(file), "--only", name, "--notes", str(notes)]
+        path = os.pathsep.join(_path_without(file.resolve().parent))
+        ending = run_confined(command, seconds, {**os.environ, "PYTHONPATH": path})
         marks = [Mark(**json.loads(line)) for line in notes.read_text().splitlines()]
     done = {mark.prop for mark in marks}
     return marks + [Mark(prop, ending) for prop in asked if prop not in done]
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it has started."""
-    if child.poll() is None:
-        if os.name == "posix":
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-        child.wait()
+def _path_without(folder: Path) -> list[str]:
+    """Where modules are looked for, without the student's folder; if the package lies in it, at the very end."""
+    places = [str(place) for entry in sys.path if (place := Path(entry).resolve()) != folder]
+    own = str(Path(tinygrad_cnn.__file__).resolve().parent.parent)
+    return places if own in places else [*places, own]
+
+
+def _shadowing(folder: Path) -> list[str]:
+    """The modules of Python, or that the marking needs, which were taken from the student's folder."""
+    needed = sys.stdlib_module_names | {"hypothesis", "numpy", "scipy"}
+    files = {name: Path(getattr(sys.modules[name], "__file__", None) or "") for name in needed & set(sys.modules)}
+    return sorted(name for name, file in files.items() if file.resolve().parents[file.stem == "__init__"] == folder)
 
 
 def _mark_here(file: Path, name: str, notes: Path) -> None:
     """In the process of one exercise: write down each mark as soon as it is known."""
+    limit_resources()
+    own = os.getpid()
     try:
         student = runpy.run_path(str(file))
         wanted = (name, f"{name}_grad")
@@ -234,6 +234,8 @@ def _mark_here(file: Path, name: str, notes: Path) -> None:
         student, error = {}, f"the file cannot be run: {type(raised).__name__}: {raised}"
     for check in checks(EXERCISES[name](student)):
         mark = {"prop": check.prop.name, "fault": error or _fault(check)}
+        if os.getpid() != own:  # the file forked, and both came back: one of them marks
+            os._exit(0)
         with notes.open("a") as stream:
             stream.write(json.dumps(mark) + "\n")
 
@@ -269,7 +271,9 @@ def report(marks: Mapping[str, list[Mark]]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 for full marks, 1 for fewer, 2 for a wrong call."""
-    parser = argparse.ArgumentParser(prog="python -m tinygrad_cnn.testing.grade", description="Mark a student's file.")
+    parser = argparse.ArgumentParser(
+        prog="python -P -m tinygrad_cnn.testing.grade", description="Mark a student's file."
+    )
     parser.add_argument("file", type=Path, help="the student's file")
     parser.add_argument("--only", choices=EXERCISES, help="mark just this exercise")
     parser.add_argument(
@@ -279,6 +283,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not given.file.is_file():
         parser.error(f"{given.file} is no file")
+    folder = given.file.resolve().parent
+    if shadowing := _shadowing(folder):
+        parser.error(f"{folder} holds its own {', '.join(shadowing)}, and was looked in first: call python with -P")
     if given.notes is not None:
         _mark_here(given.file, given.only, given.notes)
         return 0
