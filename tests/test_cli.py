@@ -23,7 +23,7 @@ from PIL import Image
 import tinygrad_cnn as tg
 from tinygrad_cnn import cli, serialization
 from tinygrad_cnn.data import mnist
-from tinygrad_cnn.train import Run, build, predict
+from tinygrad_cnn.train import Checkpoint, Run, build, predict
 from tinygrad_cnn.train.images import ink_share, prepare, read_image
 
 PICTURES = {
@@ -194,8 +194,8 @@ def test_a_run_is_resumed_with_the_same_result(shell: Shell, idx: Path, tmp_path
     assert json.loads((tmp_path / "part/config.json").read_text())["epochs"] == 4
 
 
-def stop_after(batches: int) -> None:
-    """Press Ctrl-C once, at the end of a batch of the next training."""
+def stop_after(batches: int, error: BaseException | None = None) -> None:
+    """Press Ctrl-C once, at the end of a batch of the next training, or raise an error there."""
     from tinygrad_cnn.train import ProgressBar
 
     original = ProgressBar.on_batch_end
@@ -204,6 +204,8 @@ def stop_after(batches: int) -> None:
         original(self, trainer)
         if trainer.step == batches:
             ProgressBar.on_batch_end = original  # type: ignore[method-assign]
+            if error is not None:
+                raise error
             os.kill(os.getpid(), signal.SIGINT)
 
     ProgressBar.on_batch_end = on_batch_end  # type: ignore[method-assign]
@@ -560,13 +562,44 @@ def test_a_full_disk_is_told(shell: Shell, idx: Path, tmp_path: Path, monkeypatc
     assert sorted(os.listdir("r")) == ["config.json", "model.safetensors"]
 
 
-def test_a_diverging_training_is_told(shell: Shell, idx: Path) -> None:
+def test_a_diverging_training_is_told(shell: Shell, idx: Path, tmp_path: Path) -> None:
     code, _, err = shell("train", "--model", "mlp", "--data", idx, "--optimizer", "sgd", "--lr", "1e30", "--out", "r")
     assert code == 2
     assert re.fullmatch(
         r"error: training stopped: the loss became (nan|inf) in batch \d+; a smaller learning rate may help",
         err.splitlines()[-1],
     )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_before_the_first_checkpoint_leaves_what_was_there(
+    shell: Shell, idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverging = ["train", "--model", "mlp", "--data", idx, "--optimizer", "sgd", "--lr", "1e30", "--tensorboard"]
+    (tmp_path / "there").mkdir()
+    assert shell(*diverging, "--out", "there")[0] == 2
+    assert shell(*diverging, "--out", "there/a/b")[0] == 2
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+    def put_a_file(*_: object) -> None:
+        (tmp_path / "there/a/notes.txt").write_text("mine")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", put_a_file)
+    assert shell("train", "--model", "mlp", "--data", idx, "--out", "there/a/b")[0] == 130
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "there/a/notes.txt"]
+
+
+def test_a_failure_after_the_first_checkpoint_keeps_the_run(shell: Shell, idx: Path, tmp_path: Path) -> None:
+    common = ["train", "--model", "mlp", "--data", idx]
+    shell.good(*common, "--epochs", "1", "--out", "r")
+    before = {path: path.read_bytes() for path in (tmp_path / "r").iterdir()}
+    stop_after(5, KeyboardInterrupt())
+    assert shell("train", "--resume", "r", "--epochs", "3")[0] == 130
+    assert {path: path.read_bytes() for path in (tmp_path / "r").iterdir()} == {
+        **before, tmp_path / "r/config.json": (tmp_path / "r/config.json").read_bytes()
+    }  # fmt: skip
+    assert "epoch  3" in shell.good("train", "--resume", "r", "--epochs", "3")
 
 
 # ---- pictures as inputs ----

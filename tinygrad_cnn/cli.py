@@ -141,7 +141,6 @@ def train(
             lr=lr, optimizer=optimizer, seed=seed or 0, out=out,
         )  # fmt: skip
     say = partial(typer.echo, err=as_json)
-    say(f"{run.config.model} on {run.config.data} -> {run.folder}")
     if not job.finish(run, trainer, test_set, say, patience=patience, tensorboard=tensorboard):
         folder = shlex.quote(str(run.folder))
         say(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {folder}")

@@ -57,9 +57,9 @@ def start(
         ink=round(ink_share(train_set.images), 4),
         version=__version__,
     )
-    net = build_checked(config)
-    run = Run.create(out or Run.next_free(model), config)
-    return run, run.trainer(net, train_set, test_set), test_set
+    folder = out or Run.next_free(model)
+    trainer = Run(folder, config).trainer(build_checked(config), train_set, test_set)
+    return Run.create(folder, config), trainer, test_set
 
 
 def _one(value: object) -> float:
@@ -96,13 +96,15 @@ def finish(
 
     patience: stop after so many epochs without a lower test loss. tensorboard: write for TensorBoard, too.
     """
-    trainer.callbacks += [ProgressBar(say), *run.callbacks()]
+    trainer.callbacks += [*run.callbacks(), ProgressBar(say)]  # saved before it is said: whoever listens may be gone
     if tensorboard:
-        trainer.callbacks.append(TensorBoard(run.folder / "tensorboard"))
+        trainer.callbacks.append(TensorBoard(run.tensorboard))
     if patience is not None:
         trainer.callbacks.append(EarlyStopping(patience))
     try:
-        trainer.run()
+        with run.saved_or_gone():
+            say(f"{run.config.model} on {run.config.data} -> {run.folder}")
+            trainer.run()
     except FloatingPointError as error:
         raise UserError(f"training stopped: {error}") from error
     if trainer.interrupted:
