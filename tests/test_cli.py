@@ -224,8 +224,7 @@ def test_ctrl_c_in_a_real_process(idx: Path, tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "go on with: tinygrad-cnn train --resume r" in out
-    assert "Traceback" not in err
-    assert "batch/s" in err  # the progress bar
+    assert err == ""
     assert (tmp_path / "r/model.safetensors").exists()
 
 
