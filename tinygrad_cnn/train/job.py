@@ -13,7 +13,7 @@ from tinygrad_cnn.train.config import RunConfig, load_data
 from tinygrad_cnn.train.images import ink_share
 from tinygrad_cnn.train.loop import Trainer
 from tinygrad_cnn.train.pictures import draw_pictures
-from tinygrad_cnn.train.recipes import OPTIMIZERS, recipe_for
+from tinygrad_cnn.train.recipes import recipe_for, usual_lr
 from tinygrad_cnn.train.report import report
 from tinygrad_cnn.train.run import Run, build_checked
 
@@ -35,16 +35,15 @@ def start(
     from tinygrad_cnn import __version__
 
     recipe = recipe_for(model)
-    if optimizer is not None and optimizer not in OPTIMIZERS:
-        raise UserError(f"unknown optimizer {optimizer!r}, there are {', '.join(OPTIMIZERS)}")
-    name = optimizer or recipe.optimizer
+    name = recipe.optimizer if optimizer is None else optimizer
+    usual = recipe.lr if name == recipe.optimizer else usual_lr(name)
     train_set, test_set = load_data(data)
     channels, height, width = train_set.images.shape[1:]
     config = RunConfig(
         model=model,
         data=data if data in ("bundled", "digits", "openml") else str(Path(data).resolve()),
         optimizer=name,
-        lr=lr if lr is not None else (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
+        lr=usual if lr is None else lr,
         batch_size=batch_size or recipe.batch_size,
         epochs=epochs or recipe.epochs,
         iterations=None if epochs else recipe.iterations,
