@@ -321,43 +321,16 @@ def _graph(target: str, input_shape: str | None) -> tuple[Any, str]:
     import numpy as np
 
     from tinygrad_cnn import graph
-    from tinygrad_cnn.train import Run, build
+    from tinygrad_cnn.train.target import load_target, shape_hint
 
     if target.endswith(".json"):
         return graph.Graph.load(target), Path(target).stem
-    if Path(target).is_dir():
-        opened = Run.open(target)
-        model, in_shape, name = opened.load_model(), opened.config.in_shape, opened.config.model
-    else:
-        name = target
-        in_shape = (3, 32, 32) if target == "vgg" else (1, 28, 28)
-        model = None
-    shape = _shape(input_shape) if input_shape else (1, *in_shape)
-    if model is None:
-        if len(shape) != 4 and ":" not in target:
-            numbers = f"{len(shape)} number{'s' * (len(shape) != 1)}"
-            raise UserError(f"--input-shape {input_shape} has {numbers}, expected C,H,W or N,C,H,W")
-        channels, height, width = (*shape[1:], 1, 1, 1)[:3]
-        model = build(target, (channels, height, width), 10).eval()
+    model, shape, name = load_target(target, input_shape, batch=1)
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     try:
-        return graph.capture(model, noise), name
+        return graph.capture(model.eval(), noise), name
     except (ValueError, TypeError) as error:
-        if input_shape is None:
-            default = ",".join(map(str, shape[1:]))
-            raise UserError(f"{error}; the input was of shape {default}, --input-shape takes another") from error
-        raise
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    """`1,28,28` as the shape of a batch of one image, others as they are."""
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--input-shape is {text!r}, expected numbers like 1,28,28") from None
-    if min(shape) < 1:
-        raise UserError(f"--input-shape is {text!r}, expected numbers above 0")
-    return (1, *shape) if len(shape) == 3 else shape
+        raise UserError(f"{error}{shape_hint(input_shape, shape)}") from error
 
 
 @app.command()
