@@ -327,13 +327,16 @@ def test_info_names_versions(shell: Shell) -> None:
     assert f"numpy          {np.__version__}" in shell.good("info")
 
 
-def test_help_and_version(shell: Shell) -> None:
+def test_help_and_version(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert shell.good("--version") == f"tinygrad-cnn {tg.__version__}\n"
     assert shell.good() == shell.good("--help")
     listed = shell.good("--help")
     assert "Example: tinygrad-cnn train" in listed
     commands = re.findall(r"^  (\w+) +[A-Z]", listed.partition("Commands:")[2], re.MULTILINE)
     assert {"train", "evaluate", "predict", "draw", "diff", "info", "bench"} <= set(commands)
+    assert "..." not in listed.partition("Commands:")[2]  # what does not fit into 80 columns is cut there
+    assert max(map(len, listed.splitlines())) <= 80
     for command in commands:
         assert f"Example: tinygrad-cnn {command}" in shell.good(command, "--help")
 

@@ -191,7 +191,7 @@ def predict(
     best: Annotated[bool, typer.Option("--best", help=_BEST)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the three likeliest classes of each image, with their probabilities.
+    """Print the three likeliest classes of each image. Each stands with its probability.
 
     Example: tinygrad-cnn predict runs/lenet-1 digit.png
     """
@@ -260,7 +260,7 @@ def draw(
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Print the table of layers, and draw nothing.")] = False,
 ) -> None:
-    """Draw the graph of a model: every op of its forward pass, with shapes. What is measured is so on random numbers.
+    """Draw the graph of a model: every op, with shapes. What is measured is so on random numbers.
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
@@ -298,7 +298,7 @@ def diff(
     input_shape: Annotated[str | None, typer.Option(help="The shape of one image, or of a batch.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what differs between the graphs of two models; exit with 0 if they are alike, with 1 if not.
+    """Print what differs between the graphs of two models. Exit with 0 if they are alike, with 1 if not.
 
     Example: tinygrad-cnn diff lenet runs/lenet-1
     """

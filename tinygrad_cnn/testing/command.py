@@ -20,7 +20,7 @@ def check(
     seed: Annotated[int, typer.Option(min=0, help="Of the weights and of the random batch.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check the gradients of every op of a model, each on the inputs that it gets there. Exit with 1 if one is wrong.
+    """Check the gradients of every op of a model. Each sees the inputs that it gets there; exit with 1 if one is wrong.
 
     Example: tinygrad-cnn check lenet, or tinygrad-cnn check my_models:net --input-shape 8,3,32,32
     """
