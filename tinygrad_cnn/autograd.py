@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.modes import (
     enable_grad,
     inference_mode,
@@ -289,3 +290,9 @@ def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
             )
         g = result if create_graph else result.array.copy()
     return g
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent(__name__, name)
