@@ -330,8 +330,9 @@ def test_a_live_plot_is_drawn_anew_in_its_place(few: tuple[Images, Images], monk
 
 
 def test_the_progress_bar_counts_and_ends_its_line(
-    few: tuple[Images, Images], capsys: pytest.CaptureFixture[str]
+    few: tuple[Images, Images], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     make_trainer(few, ProgressBar()).run()
     out, err = capsys.readouterr()
     assert [line[:8] for line in out.splitlines()] == ["epoch  1", "epoch  2", "epoch  3"]
@@ -341,3 +342,14 @@ def test_the_progress_bar_counts_and_ends_its_line(
     with pytest.raises(FloatingPointError):
         broken.run()
     assert capsys.readouterr().err.endswith("\n")
+
+
+def test_outside_of_a_terminal_there_are_the_epochs_alone(
+    few: tuple[Images, Images], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    make_trainer(few, ProgressBar(), ProgressBar(said.append)).run()
+    out, err = capsys.readouterr()
+    assert [line[:8] for line in out.splitlines()] == ["epoch  1", "epoch  2", "epoch  3"]
+    assert said == out.splitlines()
+    assert err == ""

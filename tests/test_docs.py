@@ -38,6 +38,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES[1:] if p.name != "index.md"], ids=lambda p: p.name)
+def test_every_page_is_named_where_people_begin(page: Path) -> None:
+    front = (ROOT / "docs/index.md").read_text()
+    assert f"]({page.name})" in front
+    assert f"\n{page.stem}\n" in front  # in the site's menu
+    assert f"](docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_block_of_code_is_of_a_kind_that_runs(page: Path) -> None:
     kinds = re.findall(r"^```(\S*)[^`\n]*\n.*?^```$", page.read_text(), re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import cli, kernels, nn
 from tinygrad_cnn.autograd import Array, op
 from tinygrad_cnn.testing import check_model
+from tinygrad_cnn.train import Run
+from tinygrad_cnn.train.config import RunConfig
 
 
 @op
@@ -184,29 +187,55 @@ def test_the_command_takes_other_shapes_and_the_packages_own_models(command: Com
     assert "4 calls: " in out
 
 
+def test_the_command_needs_no_shape(command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("mlp", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["ok"] is True
+    assert [call["shape"] for call in found["calls"]] == [[2, 784], [2, 256], [2, 256], [2, 10]]
+    assert {call["verdict"] for call in found["calls"]} == {"ok"}
+    assert (
+        command("mlp", "--input-shape", "1,4,4", "--json")[1] == command("mlp", "--input-shape", "2,1,4,4", "--json")[1]
+    )
+    config = RunConfig(
+        model="models_to_check:good", data="digits", optimizer="sgd", lr=0.1, batch_size=9, epochs=1, iterations=None,
+        one_cycle=True, seed=0, in_shape=(1, 8, 8), classes=("a", "b", "c"), mean=0, std=1, ink=1, version="0",
+    )  # fmt: skip
+    run = Run.create(tmp_path / "run", config)
+    tg.save(run.build_model().state_dict(), run.folder / "model.safetensors")
+    code, out, _ = command("run")
+    assert code == 0
+    assert "2x2x6x6" in out
+
+
 def test_the_command_exits_with_1_on_a_wrong_gradient(command: Command) -> None:
     code, out, err = command("models_to_check:Bad", "--input-shape", "2,3,4,4", "--seed", "3")
     assert (code, err) == (1, "")
     line = MODELS.splitlines().index("        return careless(self.first(x))") + 1
-    print(out)
     assert f"careless at models_to_check.py:{line}: gradcheck: wrong" in out
     assert "analytic 2.02, numeric 2 in" in out
     assert out.splitlines()[-1] == "2 calls: 1 ok, 1 wrong"
+    code, out, _ = command("models_to_check:Bad", "--input-shape", "2,3,4,4", "--seed", "3", "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert found["ok"] is False
+    assert [("report" in call) for call in found["calls"]] == [False, True]
+    assert "analytic 2.02, numeric 2 in" in found["calls"][1]["report"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("models_to_check:good", "--input-shape", "8,3,8,8"), "conv2d: x has 3 channels (8, 3, 8, 8), weight expects"),
-        (("models_to_check:good", "--input-shape", "8,1,x"), "--input-shape is '8,1,x', expected numbers above 0"),
+        (("models_to_check:good", "--input-shape", "8,1,x"), "--input-shape is '8,1,x', expected numbers like 1,28,28"),
         (("models_to_check:good", "--input-shape", "8,0,8,8"), "--input-shape is '8,0,8,8', expected numbers above 0"),
-        (("models_to_check:good", "--input-shape", ""), "--input-shape is '', expected numbers above 0, as 8,1,28,28"),
-        (("models_to_check:good",), "Missing option '--input-shape'"),
+        (("models_to_check:good", "--input-shape", ""), "--input-shape is '', expected numbers like 1,28,28"),
+        (("models_to_check:good",), "the input was of shape 1,28,28, --input-shape takes another"),
         (("models_to_check:better", "--input-shape", "8,1,8,8"), "models_to_check has no better"),
         (("no_such_module:good", "--input-shape", "8,1,8,8"), "cannot import no_such_module"),
         (("models_to_check:tg", "--input-shape", "8,1,8,8"), "tg is module, expected a Module"),
         (("models_to_check:Mute", "--input-shape", "8,1,8,8"), "exp"),
-        (("lenet", "--input-shape", "1,28,28"), "--input-shape 1,28,28 has 3 numbers, lenet expects N,C,H,W"),
+        (("lenet", "--input-shape", "28,28"), "--input-shape 28,28 has 2 numbers, expected C,H,W or N,C,H,W"),
         (("lenot", "--input-shape", "8,1,28,28"), "did you mean lenet?"),
         (("models_to_check:good", "--input-shape", "8,1,8,8", "--order", "3"), "--order"),
     ],

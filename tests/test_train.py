@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -79,7 +80,8 @@ def test_models_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert isinstance(build("own_models:fixed"), nn.Flatten)
     assert isinstance(build("own_models:ready"), nn.Identity)
     for spec, message in {
-        "own_models:missing": "own_models has no missing",
+        "own_models:missing": "own_models has no missing$",
+        "own_models:size": "own_models has no size; did you mean sized",
         "own_models:number": "number is int, expected a Module or a function that makes one",
         "own_models:numbers": "it made a int, expected a Module",
         "own_models:broken": "making it failed with KeyError: 'oops'",
@@ -90,6 +92,48 @@ def test_models_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(UserError, match=message):
             build(spec)
     assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("nets", "nets:Net"),
+        ("nets.py", "nets:Net"),
+        ("./nets.py", "nets:Net"),
+        ("nets.py:Block", "nets:Block"),
+        ("nets.Net", "nets:Net"),
+        ("Net", "nets:Net"),
+        ("make", "nets:make"),
+        ("zoo.birds", "zoo.birds:owl"),
+        ("zoo/birds.py", "zoo.birds:owl"),
+        ("zoo.birds.owl", "zoo.birds:owl"),
+        ("broken.py", "broken:NAME"),
+        ("somewhere.models.resnet18", "somewhere.models:resnet18"),
+        ("lenet5", "lenet"),
+        ("LeNet", "lenet"),
+    ],
+)
+def test_a_model_in_a_file_is_found_under_what_it_is_called(
+    spec: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = "raise RuntimeError('a hint ran the file')\n"
+    nets = "def make(): ...\nclass Block(nn.Module): ...\nclass Net(nn.Module): ...\nclass Settings: ...\n"
+    (tmp_path / "nets.py").write_text(ran + nets)
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo/birds.py").write_text(ran + "def owl(): ...\n")
+    (tmp_path / "broken.py").write_text("class f(:")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"did you mean {re.escape(meant)}\?"):
+        build(spec)
+
+
+@pytest.mark.parametrize(
+    "spec", ["Nets", "nowhere.py", "nowhere.py:Net", "/tmp/nets.py", "../nets.py", ".", "\0", "a b"]
+)
+def test_nothing_is_guessed_where_nothing_is(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"package\.module:callable$"):
+        build(spec)
 
 
 # ---- the loop ----
@@ -216,7 +260,7 @@ def test_optimizers_by_name(name: str) -> None:
     optimizer = make_optimizer(name, model.parameters(), 0.25)
     assert isinstance(optimizer, optim.Optimizer)
     assert optimizer.param_groups[0]["lr"] == 0.25
-    with pytest.raises(UserError, match="unknown optimizer 'adamm', there are sgd, "):
+    with pytest.raises(UserError, match="unknown optimizer 'adamm'; did you mean adam"):
         make_optimizer("adamm", model.parameters(), 0.25)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy import finfo, iinfo
 
 from tinygrad_cnn import autograd, backends, creation, func, kernels, linalg, nn, ops, optim, random, serialization
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.autograd import (
     Node,
     broadcast_to,
@@ -90,4 +91,4 @@ if not TYPE_CHECKING:  # a type checker sees the imports above
             return importlib.import_module(f"tinygrad_cnn.{name}")
         if name == "trap":
             return importlib.import_module("tinygrad_cnn.graph").trap
-        raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
+        raise absent(__name__, name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_cnn import locks
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.kernels.memory import pooled
 from tinygrad_cnn.modes import (
     enable_grad,
@@ -304,3 +305,9 @@ def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
             )
         g = result if create_graph else result.array.copy()
     return g
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent(__name__, name)

@@ -139,7 +139,6 @@ def train(
             lr=lr, optimizer=optimizer, seed=seed or 0, out=out,
         )  # fmt: skip
     say = partial(typer.echo, err=as_json)
-    say(f"{run.config.model} on {run.config.data} -> {run.folder}")
     if not job.finish(run, trainer, test_set, say, patience=patience, tensorboard=tensorboard):
         folder = shlex.quote(str(run.folder))
         say(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {folder}")
@@ -190,7 +189,7 @@ def predict(
     best: Annotated[bool, typer.Option("--best", help=_BEST)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the three likeliest classes of each image, with their probabilities.
+    """Print the three likeliest classes of each image. Each stands with its probability.
 
     Example: tinygrad-cnn predict runs/lenet-1 digit.png
     """
@@ -259,7 +258,7 @@ def draw(
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Print the table of layers, and draw nothing.")] = False,
 ) -> None:
-    """Draw the graph of a model: every op of its forward pass, with shapes. What is measured is so on random numbers.
+    """Draw the graph of a model: every op, with shapes. What is measured is so on random numbers.
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
@@ -297,7 +296,7 @@ def diff(
     input_shape: Annotated[str | None, typer.Option(help="The shape of one image, or of a batch.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what differs between the graphs of two models; exit with 0 if they are alike, with 1 if not.
+    """Print what differs between the graphs of two models. Exit with 0 if they are alike, with 1 if not.
 
     Example: tinygrad-cnn diff lenet runs/lenet-1
     """
@@ -320,43 +319,16 @@ def _graph(target: str, input_shape: str | None) -> tuple[Any, str]:
     import numpy as np
 
     from tinygrad_cnn import graph
-    from tinygrad_cnn.train import Run, build
+    from tinygrad_cnn.train.target import load_target, shape_hint
 
     if target.endswith(".json"):
         return graph.Graph.load(target), Path(target).stem
-    if Path(target).is_dir():
-        opened = Run.open(target)
-        model, in_shape, name = opened.load_model(), opened.config.in_shape, opened.config.model
-    else:
-        name = target
-        in_shape = (3, 32, 32) if target == "vgg" else (1, 28, 28)
-        model = None
-    shape = _shape(input_shape) if input_shape else (1, *in_shape)
-    if model is None:
-        if len(shape) != 4 and ":" not in target:
-            numbers = f"{len(shape)} number{'s' * (len(shape) != 1)}"
-            raise UserError(f"--input-shape {input_shape} has {numbers}, expected C,H,W or N,C,H,W")
-        channels, height, width = (*shape[1:], 1, 1, 1)[:3]
-        model = build(target, (channels, height, width), 10).eval()
+    model, shape, name = load_target(target, input_shape, batch=1)
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     try:
-        return graph.capture(model, noise), name
+        return graph.capture(model.eval(), noise), name
     except (ValueError, TypeError) as error:
-        if input_shape is None:
-            default = ",".join(map(str, shape[1:]))
-            raise UserError(f"{error}; the input was of shape {default}, --input-shape takes another") from error
-        raise
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    """`1,28,28` as the shape of a batch of one image, others as they are."""
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--input-shape is {text!r}, expected numbers like 1,28,28") from None
-    if min(shape) < 1:
-        raise UserError(f"--input-shape is {text!r}, expected numbers above 0")
-    return (1, *shape) if len(shape) == 3 else shape
+        raise UserError(f"{error}{shape_hint(input_shape, shape)}") from error
 
 
 @app.command()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_cnn import autograd, ops, random
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.autograd import Array, Variable, enable_grad, inference_mode, is_grad_enabled, wrap
 from tinygrad_cnn.per_sample import per_sample_grad
 from tinygrad_cnn.tensor import Tensor
@@ -284,3 +285,9 @@ def _largest(array: np.ndarray[Any, Any]) -> Any:
 def _own_leaf(x: Tensor) -> Tensor:
     leaf = wrap(x.array)
     return leaf.requires_grad_() if x.tracked else leaf
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent(__name__, name)

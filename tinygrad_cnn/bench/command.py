@@ -27,7 +27,7 @@ def bench(
     markdown: Annotated[Path | None, typer.Option(help="Write the table to this file, as Markdown.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the suite growth to this file (PNG, SVG, PDF).")] = None,
 ) -> None:
-    """Time whole training steps, alone or in turn with PyTorch; ratios above 1 say that we are ahead.
+    """Time whole training steps, alone or in turn with PyTorch. Ratios above 1 say that we are ahead.
 
     Example: tinygrad-cnn bench --against torch --threads 2 --workload lenet_b64
     """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.nn import (
     activation,
     container,
@@ -43,3 +46,9 @@ __all__ += parameter.__all__
 __all__ += pool.__all__
 __all__ += upsample.__all__
 __all__.sort()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent(__name__, name)

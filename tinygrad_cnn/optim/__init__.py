@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cnn.absent import absent
 from tinygrad_cnn.optim import lr_scheduler
 from tinygrad_cnn.optim.adadelta import Adadelta
 from tinygrad_cnn.optim.adagrad import Adagrad
@@ -11,3 +14,9 @@ from tinygrad_cnn.optim.rmsprop import RMSprop
 from tinygrad_cnn.optim.sgd import SGD
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent(__name__, name)

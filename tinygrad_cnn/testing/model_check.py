@@ -39,6 +39,11 @@ class CheckedCall:
         """As `gradcheck` gives it; "no gradient" where the op has none."""
         return "no gradient" if self.result.message == _NONE.message else self.result.verdict
 
+    @property
+    def wrong(self) -> bool:
+        """Whether its gradients are wrong."""
+        return self.verdict in ("wrong", "nondeterministic")
+
 
 @dataclass(frozen=True)
 class ModelCheck:
@@ -49,7 +54,7 @@ class ModelCheck:
     @property
     def wrong(self) -> tuple[CheckedCall, ...]:
         """The calls whose gradients are wrong."""
-        return tuple(call for call in self.calls if call.verdict in ("wrong", "nondeterministic"))
+        return tuple(call for call in self.calls if call.wrong)
 
     @property
     def exit_code(self) -> int:
@@ -73,15 +78,23 @@ class ModelCheck:
         counts = Counter(call.verdict for call in self.calls)
         return [*reports, f"{len(self.calls)} calls: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON: of each call its op, place, shape and verdict, and the report where it is wrong."""
+        calls = [
+            {"op": call.op, "where": call.where, "shape": list(call.shape), "verdict": call.verdict}
+            | ({"report": call.result.report()} if call.wrong else {})
+            for call in self.calls
+        ]
+        return {"ok": not self.wrong, "calls": calls}
+
     def table(self) -> Any:
         """A rich Table of the calls, the wrong ones in red."""
         from rich import box
         from rich.table import Table
 
         table = Table(*HEADS, box=box.SIMPLE)
-        wrong = set(map(id, self.wrong))
         for call, row in zip(self.calls, self.rows, strict=True):
-            table.add_row(*row, style="red" if id(call) in wrong else None)
+            table.add_row(*row, style="red" if call.wrong else None)
         return table
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from tinygrad_cnn.train.config import RunConfig, load_data
 from tinygrad_cnn.train.images import ink_share
 from tinygrad_cnn.train.loop import Trainer
 from tinygrad_cnn.train.pictures import draw_pictures
-from tinygrad_cnn.train.recipes import OPTIMIZERS, recipe_for
+from tinygrad_cnn.train.recipes import recipe_for, usual_lr
 from tinygrad_cnn.train.report import report
 from tinygrad_cnn.train.run import Run, build_checked
 
@@ -35,16 +35,15 @@ def start(
     from tinygrad_cnn import __version__
 
     recipe = recipe_for(model)
-    if optimizer is not None and optimizer not in OPTIMIZERS:
-        raise UserError(f"unknown optimizer {optimizer!r}, there are {', '.join(OPTIMIZERS)}")
-    name = optimizer or recipe.optimizer
+    name = recipe.optimizer if optimizer is None else optimizer
+    usual = recipe.lr if name == recipe.optimizer else usual_lr(name)
     train_set, test_set = load_data(data)
     channels, height, width = train_set.images.shape[1:]
     config = RunConfig(
         model=model,
         data=data if data in ("bundled", "digits", "openml") else str(Path(data).resolve()),
         optimizer=name,
-        lr=lr if lr is not None else (recipe.lr if name == recipe.optimizer else OPTIMIZERS[name][2]),
+        lr=usual if lr is None else lr,
         batch_size=batch_size or recipe.batch_size,
         epochs=epochs or recipe.epochs,
         iterations=None if epochs else recipe.iterations,
@@ -57,9 +56,9 @@ def start(
         ink=round(ink_share(train_set.images), 4),
         version=__version__,
     )
-    net = build_checked(config)
-    run = Run.create(out or Run.next_free(model), config)
-    return run, run.trainer(net, train_set, test_set), test_set
+    folder = out or Run.next_free(model)
+    trainer = Run(folder, config).trainer(build_checked(config), train_set, test_set)
+    return Run.create(folder, config), trainer, test_set
 
 
 def _one(value: object) -> float:
@@ -96,13 +95,15 @@ def finish(
 
     patience: stop after so many epochs without a lower test loss. tensorboard: write for TensorBoard, too.
     """
-    trainer.callbacks += [ProgressBar(say), *run.callbacks()]
+    trainer.callbacks += [*run.callbacks(), ProgressBar(say)]  # saved before it is said: whoever listens may be gone
     if tensorboard:
-        trainer.callbacks.append(TensorBoard(run.folder / "tensorboard"))
+        trainer.callbacks.append(TensorBoard(run.tensorboard))
     if patience is not None:
         trainer.callbacks.append(EarlyStopping(patience))
     try:
-        trainer.run()
+        with run.saved_or_gone():
+            say(f"{run.config.model} on {run.config.data} -> {run.folder}")
+            trainer.run()
     except FloatingPointError as error:
         raise UserError(f"training stopped: {error}") from error
     if trainer.interrupted:

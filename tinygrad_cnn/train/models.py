@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -16,6 +15,7 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.errors import UserError
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.train.hints import did_you_mean, meant_callable
 
 __all__ = ["LeNet", "MlpNet", "MnistNet", "SeedNet", "VggNet", "build"]
 
@@ -140,8 +140,8 @@ def build(spec: str, in_shape: Shape = (1, 28, 28), num_classes: int = 10) -> nn
     if ":" in spec:
         return _call(spec, _find(spec), in_shape, num_classes)
     if spec not in MODELS:
-        near = difflib.get_close_matches(spec, MODELS, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        meant = meant_callable(spec)
+        hint = f"did you mean {meant}? " if meant else did_you_mean(spec, MODELS)
         raise UserError(f"unknown model {spec!r}; {hint}there are {', '.join(MODELS)}, and package.module:callable")
     if min(in_shape[1:]) < SMALLEST[spec]:
         side = SMALLEST[spec]
@@ -152,8 +152,10 @@ def build(spec: str, in_shape: Shape = (1, 28, 28), num_classes: int = 10) -> nn
 def _find(spec: str) -> Callable[..., Any]:
     """The callable that `package.module:name` stands for, looked up from the current folder too."""
     module_name, _, name = spec.partition(":")
-    if not name or not all(part.isidentifier() for part in module_name.split(".")):
-        raise UserError(f"model {spec!r} is neither a name nor package.module:callable")
+    if not name or module_name.endswith(".py") or not all(part.isidentifier() for part in module_name.split(".")):
+        meant = meant_callable(spec)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise UserError(f"model {spec!r} is neither a name nor package.module:callable{hint}")
     try:
         with _current_folder_importable():
             target: Any = importlib.import_module(module_name)
@@ -163,7 +165,8 @@ def _find(spec: str) -> Callable[..., Any]:
         raise UserError(f"model {spec}: importing {module_name} failed with {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(target, part):
-            raise UserError(f"model {spec}: {module_name} has no {name}")
+            hint = did_you_mean(part, dir(target)).strip()
+            raise UserError(f"model {spec}: {module_name} has no {name}{hint and f'; {hint}'}")
         target = getattr(target, part)
     if not callable(target):
         raise UserError(

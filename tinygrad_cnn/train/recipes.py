@@ -9,8 +9,9 @@ from typing import Any
 
 from tinygrad_cnn import optim
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.train.hints import did_you_mean
 
-__all__ = ["OPTIMIZERS", "Recipe", "make_optimizer", "one_cycle", "recipe_for"]
+__all__ = ["OPTIMIZERS", "Recipe", "make_optimizer", "one_cycle", "recipe_for", "usual_lr"]
 
 # Each optimizer with the arguments that it gets besides lr, and its usual lr.
 OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], dict[str, Any], float]] = {
@@ -63,9 +64,19 @@ def one_cycle(done: float) -> float:
     return (1 + math.cos(math.pi * (done - 0.2) / 0.8)) / 2
 
 
+def usual_lr(optimizer: str) -> float:
+    """The learning rate of an optimizer for which none is given; UserError for an unknown one."""
+    return _known(optimizer)[2]
+
+
 def make_optimizer(name: str, parameters: Iterable[Any], lr: float) -> optim.Optimizer:
-    """The optimizer with this name and learning rate."""
-    if name not in OPTIMIZERS:
-        raise UserError(f"unknown optimizer {name!r}, there are {', '.join(OPTIMIZERS)}")
-    kind, arguments, _ = OPTIMIZERS[name]
+    """The optimizer with this name and learning rate; UserError for an unknown one."""
+    kind, arguments, _ = _known(name)
     return kind(parameters, lr=lr, **arguments)
+
+
+def _known(name: str) -> tuple[Callable[..., optim.Optimizer], dict[str, Any], float]:
+    if name not in OPTIMIZERS:
+        hint = did_you_mean(name, OPTIMIZERS)
+        raise UserError(f"unknown optimizer {name!r}; {hint}there are {', '.join(OPTIMIZERS)}")
+    return OPTIMIZERS[name]

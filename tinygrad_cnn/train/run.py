@@ -6,6 +6,8 @@ Each file is written beside its place and then moved there, so none is ever half
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class Run:
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
+        self._made: list[Path] | None = None  # the folders that `create` made, innermost first; None if it did not
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig) -> Run:
@@ -44,16 +47,26 @@ class Run:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} exists already; choose another --out, or continue it with --resume {folder}")
         run = cls(folder, config)
-        new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
+        run._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        with run.saved_or_gone():
+            folder.mkdir(parents=True, exist_ok=True)
             run.write(CONFIG, config.to_json())
-        except OSError:
-            if new:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            raise
         return run
+
+    @contextlib.contextmanager
+    def saved_or_gone(self) -> Iterator[None]:
+        """A failure in here, before a new run has saved any weights, removes what it made, and nothing else."""
+        try:
+            yield
+        except BaseException:  # Ctrl-C and a closed pipe too
+            if self._made is not None and not (self.folder / MODEL).exists():
+                with contextlib.suppress(OSError):
+                    (self.folder / CONFIG).unlink(missing_ok=True)
+                    shutil.rmtree(self.tensorboard, ignore_errors=True)
+                    for path in self._made:
+                        if path.exists():
+                            path.rmdir()  # fails, and so ends, where somebody has put something
+            raise
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -73,6 +86,11 @@ class Run:
         return parent / f"{name}-{number}"
 
     # -- files --
+
+    @property
+    def tensorboard(self) -> Path:
+        """Where the files for TensorBoard go."""
+        return self.folder / "tensorboard"
 
     def write(self, name: str, content: str | bytes) -> None:
         """Put a file into the folder, whole or not at all."""

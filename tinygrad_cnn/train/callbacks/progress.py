@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ __all__ = ["ProgressBar"]
 
 
 class ProgressBar(Callback):
-    """A bar over all batches, on stderr, and a line for each epoch, on stdout, or given to `say`."""
+    """A line for each epoch, on stdout or given to `say`, and a bar over all batches where stderr is a terminal."""
 
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self.say = say
@@ -28,8 +27,8 @@ class ProgressBar(Callback):
             total=trainer.total_steps,
             initial=trainer.step,
             unit="batch",
-            mininterval=0.1 if sys.stderr.isatty() else 5.0,
             dynamic_ncols=True,
+            disable=None,  # outside of a terminal: a log would fill with what was to be overwritten
         )
 
     def on_batch_end(self, trainer: Trainer) -> None:
