@@ -26,11 +26,17 @@ from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
 from tinygrad_cnn.graph.titles import Place
 
-__all__ = ["OPTIONS", "Drawing", "drawing_of"]
+__all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
 OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at")
 _STRAIGHT = "12"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
+
+
+def check_names(options: Iterable[str]) -> None:
+    """TypeError where one of these is no option of a picture."""
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise TypeError(f"graph: there is no option {', '.join(unknown)}, expected one of {', '.join(OPTIONS)}")
 
 
 def drawing_of(
@@ -48,8 +54,7 @@ def drawing_of(
     **unknown: Any,
 ) -> Drawing:
     """What is to be drawn of a graph; see `Graph.save` for the options. most: of boxes, beyond which it folds."""
-    if unknown:
-        raise TypeError(f"graph: there is no option {', '.join(unknown)}, expected one of {', '.join(OPTIONS)}")
+    check_names(unknown)
     if at is not None and not 0 <= at < len(graph.nodes):
         raise ValueError(f"graph: at is {at}, expected the number of a node, 0 to {len(graph.nodes) - 1}")
     for name, value, known in (

@@ -352,9 +352,10 @@ class Graph:
         ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
         legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
-        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer.
-        Errors: ValueError for another ending or value, TypeError for another option, RuntimeError without the engine's
-        program, OSError when the file cannot be written.
+        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer. dpi: of a
+        .png. A .json and a .html (see `explore`) have the whole graph and no look of it: they take none of these.
+        Errors: ValueError for another ending or value, and for an option that the form does not take, TypeError for
+        another option, RuntimeError without the engine's program, OSError when the file cannot be written.
 
         >>> import tempfile
         >>> import tinygrad_cnn as tg
