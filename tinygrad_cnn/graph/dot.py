@@ -66,6 +66,8 @@ def drawing_of(
             raise ValueError(f"graph: {name} is {value!r}, expected one of {', '.join(known)}")
     values = None if overlay is None else overlay_of(graph, overlay)
     paint = None if values is None else Paint(values, theme)
+    if backward and graph.gradients is None and values and values.gradients is not None:
+        graph = graph.with_gradients(values.gradients)  # it has run for the overlay: both show the same backward
     shown = fold_as_said(graph, fold)
     if most is not None and len(shown.ops) > most:
         shown = fold_until_few(graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,6 +169,12 @@ class Graph:
     def ops(self) -> list[GraphNode]:
         """The calls of ops, in the order in which they ran."""
         return self.of_kind("op")
+
+    def with_gradients(self, gradients: dict[tuple[int, int, str], Gradient] | None) -> Graph:
+        """The same graph with other gradients on its edges, by source, target and argument."""
+        new = copy(self)
+        new.gradients = gradients
+        return new
 
     def parameters_of(self, nodes: Sequence[GraphNode]) -> list[GraphNode]:
         """The parameters that go straight into these nodes, each one once, in order."""
