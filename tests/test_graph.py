@@ -434,7 +434,7 @@ def test_no_option_is_left_out_in_silence(tmp_path: Path, ending: str) -> None:
     g = graph.capture(nn.Linear(2, 2), tg.zeros(1, 2))
     options: dict[str, Any] = {
         "theme": "dark", "direction": "LR", "parameters": "nodes", "fold": "none", "legend": False,
-        "overlay": "flops", "backward": True, "at": 1, "engine": "dot", "dpi": 300,
+        "overlay": "flops", "backward": True, "at": 1, "ready": (1,), "engine": "dot", "dpi": 300,
     }  # fmt: skip
     assert set(options) == {*OPTIONS, "engine", "dpi"}
     for name, value in options.items():
