@@ -36,7 +36,8 @@ class GraphNode:
     count: how many ops were folded into this one. tracked: whether gradients flow to it. saved: what it keeps for
     backward: a name, the number of the block of memory (0: a leaf's own), the block's bytes. block: the number of the
     block that holds its result, -1 where that is not known. operands: of each array
-    argument the name, the shape, and whether it gets a gradient. error: why it failed.
+    argument the name, the shape, and whether it gets a gradient. error: why it failed. picks: of an `index_select` at
+    fixed places (as resizing makes it) those places.
     """
 
     id: int
@@ -61,6 +62,7 @@ class GraphNode:
     saved: tuple[tuple[str, int, int], ...] = ()
     block: int = -1
     error: str = ""
+    picks: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -215,12 +217,17 @@ class Graph:
     def receptive_fields(self) -> dict[int, tuple[int, ...] | None]:
         """How many elements of the input one result of each op depends on, by node; None for the whole input.
 
+        Along each spatial dimension (from the third on) it is the distance from the first to the last of them, of the
+        result that sees most. It is not cut at the input's border; but a dimension that is seen whole, as by a sum over
+        it, counts with its length. Where a rule is not known, the whole is said. The statistics of batch norm do not
+        count, as is usual.
+
         >>> import tinygrad_cnn as tg
         >>> model = tg.nn.Sequential(tg.nn.Conv2d(1, 1, 3), tg.nn.MaxPool2d(2))
         >>> list(tg.graph.capture(model, tg.zeros(1, 1, 8, 8)).receptive_fields().values())
         [(3, 3), (4, 4)]
         """
-        from tinygrad_cnn.graph.cost import receptive_fields
+        from tinygrad_cnn.graph.sight import receptive_fields
 
         return receptive_fields(self)
 
