@@ -22,6 +22,7 @@ import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import graph, nn
 from tinygrad_cnn.autograd import Array, op
 from tinygrad_cnn.graph import render
+from tinygrad_cnn.graph.dot import OPTIONS
 from tinygrad_cnn.graph.fold import fold, fold_layers
 from tinygrad_cnn.graph.graph import Graph, GraphNode
 from tinygrad_cnn.graph.style import THEMES
@@ -426,6 +427,25 @@ def test_bad_options_and_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match=r"Is a directory: '.*folder\.svg'$"):
         g.save(tmp_path / "folder.svg")
     assert os.listdir(tmp_path) == ["folder.svg"]
+
+
+@pytest.mark.parametrize("ending", ["json", "html"])
+def test_no_option_is_left_out_in_silence(tmp_path: Path, ending: str) -> None:
+    g = graph.capture(nn.Linear(2, 2), tg.zeros(1, 2))
+    options: dict[str, Any] = {
+        "theme": "dark", "direction": "LR", "parameters": "nodes", "fold": "none", "legend": False,
+        "overlay": "flops", "backward": True, "at": 1, "ready": (1,), "engine": "dot", "dpi": 300,
+    }  # fmt: skip
+    assert set(options) == {*OPTIONS, "engine", "dpi"}
+    for name, value in options.items():
+        with pytest.raises(ValueError, match=rf"graph\.save: a \.{ending} .*, so it takes no {name}; a \.svg"):
+            g.save(tmp_path / f"net.{ending}", **{name: value})
+    with pytest.raises(TypeError, match="there is no option thme"):
+        g.save(tmp_path / f"net.{ending}", thme="dark")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ValueError, match=r"a \.dot is not laid out, so it takes no engine, dpi$"):
+        g.save(tmp_path / "net.dot", engine="dot", dpi=300)
+    g.save(tmp_path / "net.dot", theme="dark")
 
 
 def test_a_capture_that_cannot_be_called_is_told() -> None:

@@ -96,6 +96,8 @@ def test_diff_as_json(command: Command) -> None:
         (("diff", "lenet", "lenot"), "did you mean lenet?"),
         (("diff", "lenet", "mnist", "-o", "x.bmp"), "ends in '.bmp'"),
         (("diff", "lenet"), "Missing argument"),
+        (("draw", "lenet", "-o", "x.json", "--theme", "dark", "--backward"), "so it takes no theme, backward; a .svg"),
+        (("draw", "lenet", "-o", "x.html", "--fold", "2"), "the explorer, whose reader chooses the look, so it takes"),
         (("draw", "lenet", "--input-shape", "28"), "--input-shape 28 has 1 number, expected C,H,W or N,C,H,W"),
         (("draw", "lenet", "-o", "nowhere/x.svg"), "nowhere/x.svg: No such file or directory"),
     ],

@@ -6,6 +6,7 @@ import gc
 import math
 import tracemalloc
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from pictured import ResNet
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
-from tinygrad_cnn import autograd, graph, nn
+from tinygrad_cnn import graph, nn
 from tinygrad_cnn.autograd import Array, op
+from tinygrad_cnn.graph.fold import fold_until_few
 from tinygrad_cnn.graph.graph import Graph, GraphNode
 from tinygrad_cnn.train import build
 
@@ -141,35 +143,133 @@ def test_what_each_op_saves_as_measured() -> None:
         assert g.costs()[g.ops[0].id].saved_bytes == 0  # x * 2 itself keeps nothing: it is all the function's
 
 
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [nn.Conv2d(1, 1, 3)],
-        [nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)],
-        [nn.Conv2d(1, 1, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(1, 1, 5)],
-        [nn.Conv2d(1, 1, 3, dilation=2), nn.AvgPool2d(3, stride=2), nn.Conv2d(1, 1, 3)],
+class Both(nn.Module):
+    """Two ways from one image, put together."""
+
+    def __init__(self, left: nn.Module, right: nn.Module, join: Callable[[tg.Tensor, tg.Tensor], tg.Tensor]) -> None:
+        super().__init__()
+        self.left, self.right, self.join = left, right, join
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.join(self.left(x), self.right(x))
+
+
+class Do(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function: Callable[[tg.Tensor], tg.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.function(x)
+
+
+def conv(k: int = 3, **more: Any) -> nn.Module:
+    return nn.Conv2d(2, 2, k, **more)
+
+
+def up(**how: Any) -> nn.Module:
+    return Do(lambda x: F.interpolate(x, **how))
+
+
+def add(a: tg.Tensor, b: tg.Tensor) -> tg.Tensor:
+    return a + b
+
+
+SIGHTED: dict[str, list[nn.Module]] = {
+    "conv": [conv(), conv()],
+    "strided": [conv(stride=2), nn.ReLU(), nn.MaxPool2d(2), conv(5)],
+    "dilated": [conv(dilation=2), nn.AvgPool2d(3, stride=2), conv()],
+    "oblong": [nn.Conv2d(2, 2, (1, 5), padding=(0, 2)), nn.MaxPool2d((3, 1), stride=1)],
+    "padded": [conv(padding=1), conv(padding="same", dilation=2), nn.ReflectionPad2d(3), conv(5)],
+    "other pads": [conv(), Do(lambda x: F.pad(x, (1, 2, 0, 1))), Do(lambda x: F.pad(x, (2, 2), "replicate")), conv()],
+    "transposed": [conv(stride=2), nn.ConvTranspose2d(2, 2, 3, stride=2), conv()],
+    "thin": [conv(), nn.ConvTranspose2d(2, 2, 2, stride=3)],  # between what it spreads there is nothing to see
+    "nearest": [conv(stride=2), up(scale_factor=2), conv()],
+    "nearest by 3/2": [conv(), up(size=(57, 57)), conv()],
+    "bilinear": [conv(stride=2), up(scale_factor=2, mode="bilinear"), conv()],
+    "corners": [conv(stride=2), up(scale_factor=2, mode="bilinear", align_corners=True)],
+    "bicubic": [nn.MaxPool2d(2), up(scale_factor=2, mode="bicubic")],
+    "shuffled": [nn.Conv2d(2, 8, 3, stride=2), nn.PixelShuffle(2), conv()],
+    "unshuffled": [nn.PixelUnshuffle(2), nn.Conv2d(8, 2, 3)],
+    "adaptive max": [conv(), nn.AdaptiveMaxPool2d(7), conv()],
+    "adaptive average": [conv(), nn.AdaptiveAvgPool2d((7, 19)), conv()],
+    "softmax along": [conv(), nn.Softmax(3), conv()],
+    "linear along": [conv(), nn.Linear(38, 5), nn.ReLU()],
+    "instance norm": [conv(), nn.InstanceNorm2d(2)],
+    "group norm": [conv(), nn.GroupNorm(1, 2)],
+    "batch norm": [conv(), nn.BatchNorm2d(2).eval(), conv()],
+    "sum over": [conv(), Do(lambda x: x.sum(2)), nn.ReLU()],
+    "crops": [conv(), Do(lambda x: x[:, :, 1:-1, ::2]), conv(), Do(lambda x: x.flip(2)), conv()],
+    "residual": [Both(conv(padding=1), nn.Identity(), add), conv()],
+    "offsets": [Both(Do(lambda x: x[:, :, 5:]), Do(lambda x: x[:, :, :-5]), add)],
+    "paths of two lengths": [Both(nn.Sequential(conv(padding=1), conv(5, padding=2)), conv(1), add), nn.AvgPool2d(2)],
+    "skip over a valley": [
+        Both(nn.Sequential(conv(padding=1, stride=2), up(scale_factor=2)), conv(padding=1), add), conv(),
     ],
-)
-def test_receptive_fields_by_counting(layers: list[nn.Module]) -> None:
-    model = nn.Sequential(*(all_ones(layer) for layer in layers))
-    x = tg.ones(1, 1, 61, 61, requires_grad=True)
-    g = graph.capture(model, x)
-    out = model(x)
-    middle = out[0, 0, out.shape[2] // 2, out.shape[3] // 2]
-    (slope,) = autograd.grad(middle, x)
-    rows, columns = (np.flatnonzero(slope.array[0, 0].any(axis=axis)) for axis in (1, 0))
-    extent = (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
-    if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
-        assert all(a <= b for a, b in zip(extent, g.receptive_fields()[g.ops[-1].id] or (), strict=True))
-        assert g.receptive_fields()[g.ops[-1].id] == (21, 21)
-    else:
-        assert g.receptive_fields()[g.ops[-1].id] == extent
+    "channels joined": [
+        Both(conv(padding=1), conv(5, padding=2), lambda a, b: tg.cat([a, b], 1)), nn.Conv2d(4, 1, 3),
+    ],
+    "gated": [Both(nn.Sequential(conv(padding=1), nn.AdaptiveAvgPool2d(1)), nn.Identity(), lambda a, b: a * b)],
+    "patches": [nn.Conv2d(2, 3, 8, stride=8), nn.Flatten(2), Do(lambda x: x.transpose(1, 2)), nn.Linear(3, 4)],
+    "flat and back": [conv(3, stride=4), nn.Flatten(2), nn.ReLU(), nn.Unflatten(2, (10, 10))],
+}  # fmt: skip
 
 
-def all_ones(layer: nn.Module) -> nn.Module:
-    for parameter in layer.parameters():
-        parameter.data.fill_(1.0)
-    return layer
+@pytest.mark.parametrize("name", SIGHTED)
+def test_receptive_fields_by_brute_force(name: str) -> None:
+    """Another row of pixels changes what looks at it, whatever the weights where it is NaN: each op, each result."""
+    x = np.ones((1, 2, 40, 40), np.float32)
+    other = 7.0 if name == "adaptive average" else np.nan  # this multiplies by a matrix of zeros beside its windows
+    g = graph.capture(nn.Sequential(*SIGHTED[name]), x)
+    images = x.repeat(40, 0)  # in each of which another row is spoilt
+    values, touched = g.run(images).values, {}
+    for dim in (2, 3):
+        spoilt = images.copy()
+        for place in range(40):
+            np.moveaxis(spoilt[place], dim - 1, 0)[place] = other
+        with np.errstate(all="ignore"):
+            touched[dim] = g.run(spoilt).values
+    fields, found, spans = g.receptive_fields(), (), ()
+    for node in g.ops:
+        if node.dtype != "float32" or len(touched[2][node.id]) != 40:
+            continue  # of weights alone, or in the midst of an adaptive pooling
+        spans = tuple(span(touched[dim][node.id] != values[node.id]) for dim in (2, 3))
+        found = tuple(min(size, 40) for size in fields[node.id] or (40, 40))
+        assert all(f >= s for f, s in zip(found, spans, strict=True)), f"{node.name} {node.path} {node.shape}"
+        # An axis that was cut in two may say more for a while, until its halves are put together.
+        assert found == spans or node.family == "shape only" or inside_adaptive(g, node), (node.name, node.path)
+    assert found == spans != ()
+
+
+def span(touched: Any) -> int:
+    """From the first to the last of the rows that reach a result: of the result for which that is most."""
+    rows = np.arange(len(touched)).reshape(-1, *[1] * (touched.ndim - 1))
+    first, last = np.where(touched, rows, len(touched)).min(0), np.where(touched, rows, -1).max(0)
+    return int((last - first + 1).max(initial=0, where=last >= first))
+
+
+def inside_adaptive(g: Graph, node: GraphNode) -> bool:
+    """Whether an op is within an adaptive pooling, and not its end: the pooling counts as one."""
+    return node.composite.startswith("adaptive") and node.id != max(n.id for n in g.ops if n.run == node.run)
+
+
+def test_receptive_fields_are_not_cut_and_those_of_folded_boxes_are_their_last_ops() -> None:
+    g = graph.capture(
+        nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(9)), nn.ReLU()), tg.zeros(1, 1, 8, 8)
+    )
+    assert list(g.receptive_fields().values())[-1] == (19, 19)
+    folded = fold_until_few(g, 5)
+    assert len(folded.ops) < len(g.ops)
+    assert list(folded.receptive_fields().values())[-1] == (19, 19)
+
+
+def test_receptive_fields_of_a_loaded_graph_are_the_same(tmp_path: Path) -> None:
+    g = graph.capture(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 5)), tg.zeros(1, 1, 8, 8))
+    g.save(tmp_path / "net.json")
+    assert list(g.receptive_fields().values())[-1] == (3, 3)
+    assert Graph.load(tmp_path / "net.json").receptive_fields() == g.receptive_fields()
 
 
 def test_what_sees_the_whole_input_has_no_field() -> None:

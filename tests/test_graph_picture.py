@@ -123,6 +123,19 @@ def test_the_first_nan_and_what_it_taints() -> None:
     assert "= finite" in words
 
 
+@pytest.mark.parametrize("name", ["nan", "gradient", "time"])
+def test_an_overlay_that_runs_backward_gives_the_picture_its_gradients(name: str) -> None:
+    x = tg.tensor([3.0, 4.0])
+    g = graph.capture(lambda x: (x * x).exp().log().sum(), x)
+    words = words_of(g.to_svg(overlay=name, backward=True))
+    assert "backward has not run" not in words
+    assert words.count("grad (2,) norm 5") == 2  # of x * x for each argument: 1 * (3, 4)
+    assert g.gradients is None  # the graph itself stays as it was
+    assert "backward has not run" in words_of(g.to_svg(overlay="mean", backward=True))
+    twice = g.run().backward(3.0).graph
+    assert "grad (2,) norm 15" in words_of(twice.to_svg(overlay=name, backward=True))  # its own, not the overlay's
+
+
 def test_only_the_op_that_makes_a_nan_gradient_is_named() -> None:
     with np.errstate(all="ignore"):
 

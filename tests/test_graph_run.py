@@ -237,6 +237,51 @@ def test_the_picture_shows_where_backward_stands(tmp_path: Path) -> None:
     assert x.grad is not None
 
 
+def test_the_picture_shows_the_gradients_sent_so_far_and_what_is_ready(tmp_path: Path) -> None:
+    x = tg.tensor([3.0, 4.0], requires_grad=True)
+    y = x * 1  # gets one gradient from each branch
+    steps = (y.sin().sum() + (y * 2).sum()).backward_steps()
+
+    def picture() -> tuple[list[str], list[tuple[str, str]], str]:
+        """The ops that are ready, and those from and to which the picture has a gradient."""
+        steps.save(tmp_path / "at.dot")
+        dot = (tmp_path / "at.dot").read_text()
+        names = {f"n{node.id}": node.name for node in steps.graph.nodes}
+        back = [re.findall(r"n\d+", line)[:2] for line in dot.splitlines() if "dir=back" in line]
+        ready = [re.findall(r"n\d+", line)[0] for line in dot.splitlines() if "ready: its gradient" in line]
+        return [names[n] for n in ready], sorted((names[b], names[a]) for a, b in back), dot
+
+    def step(op: str) -> None:
+        assert next(steps).op == op
+
+    ready, sent, dot = picture()
+    assert (ready, sent) == (["add"], [("output", "add")])  # what backward starts with
+    assert "backward stands here" not in dot
+    step("add")
+    ready, sent, dot = picture()
+    assert (ready, sent) == (["sum", "sum"], [("add", "sum"), ("add", "sum"), ("output", "add")])
+    assert dot.count("grad () norm 1") == 3
+    step("sum")
+    ready, sent, dot = picture()
+    assert (ready, len(sent)) == (["sum", "mul"], 4)
+    assert "grad (2,) norm 1.41" in dot
+    step("mul")
+    ready, sent, _ = picture()
+    assert (ready, len(sent)) == (["sum"], 5)  # the first mul has a gradient, and waits for that of sin
+    step("sum")
+    step("sin")
+    ready, sent, _ = picture()
+    assert (ready, len(sent)) == (["mul"], 7)
+    step("mul")
+    ready, sent, dot = picture()
+    assert (ready, len(sent)) == ([], 8)
+    assert list(steps) == []
+    whole = graph.capture(lambda x: (lambda y: y.sin().sum() + (y * 2).sum())(x * 1), x).run().backward().graph
+    assert steps.graph.gradients is not None
+    assert whole.gradients is not None
+    assert sorted(map(str, steps.graph.gradients.values())) == sorted(map(str, whole.gradients.values()))
+
+
 def test_steps_need_a_start() -> None:
     with pytest.raises(RuntimeError, match="the output requires no grad"):
         tg.ones(1).backward_steps()

@@ -272,10 +272,12 @@ def draw(
             run = captured.run()
             captured = run.backward(run.seed()).graph
         path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
-        captured.save(
-            path, theme=theme, direction=direction, parameters=parameters, overlay=overlay, backward=backward,
-            fold=int(fold) if fold.isdecimal() else fold,
-        )  # fmt: skip
+        said = {
+            "theme": (theme, "light"), "direction": (direction, "TB"), "parameters": (parameters, "fold"),
+            "overlay": (overlay, None), "backward": (backward, False),
+            "fold": (int(fold) if fold.isdecimal() else fold, "auto"),
+        }  # fmt: skip
+        captured.save(path, **{option: value for option, (value, default) in said.items() if value != default})
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(" ".join(str(error).split())) from error
     typer.echo(f"{path}: {captured!r}")

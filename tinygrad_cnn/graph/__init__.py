@@ -4,7 +4,8 @@ graph.py is the object, and says what it can do. The other files, in the order i
 
 record, build    what an observer saw while a model ran; from that to nodes and edges (`capture`, `of`)
 run, step, trap  the graph run again with its values; backward in single steps; the first NaN or inf
-cost, flops      parameters, arithmetic, bytes, receptive fields, from shapes alone
+cost, flops      parameters, arithmetic, bytes, from shapes alone
+sight            receptive fields, from shapes alone
 lint, diff       common faults, and why a parameter has no gradient; what differs between two graphs
 fold             several nodes as one: by layers, repetition, depth, class, predicate
 overlay, paint   a number or verdict for each op; the colours for them. style: the colours of all else

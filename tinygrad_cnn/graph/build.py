@@ -264,6 +264,7 @@ class _Builder:
             saved=self._saved(call.node),
             block=-1 if call.array is None else self._block(owner_of(call.array)),
             error=call.error,
+            picks=_picks(call),
         )
         for source, argument in sources:
             self._connect(source, argument)
@@ -319,6 +320,18 @@ class _Builder:
             number += 1
             self.calls[call.path] = first, number
         return max(number, 0)
+
+
+def _picks(call: Call) -> tuple[int, ...]:
+    """The places that an `index_select` takes, where they are fixed and not too many."""
+    if call.op.name != "index_select":
+        return ()
+    index = dict(call.sources)["index"]
+    index = getattr(index, "array", None) if isinstance(index, Variable) else index
+    return tuple(index.tolist()) if isinstance(index, np.ndarray) and index.size <= _MOST_PICKS else ()
+
+
+_MOST_PICKS = 4096
 
 
 def _operand(call: Call, i: int) -> tuple[str, tuple[int, ...], bool]:

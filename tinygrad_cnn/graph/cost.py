@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from tinygrad_cnn.graph.flops import backward_flops, flops, macs
 from tinygrad_cnn.graph.graph import Graph, GraphNode
 
-__all__ = ["Cost", "Totals", "costs_of", "receptive_fields", "totals_of"]
+__all__ = ["Cost", "Totals", "costs_of", "totals_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,58 +181,3 @@ def _backward_peak(
 
 def _block(node: GraphNode) -> int:
     return node.block if node.block > 0 else -node.id - 1
-
-
-# ---- what a node sees --------------------------------------------------------------------------------------
-
-
-def receptive_fields(graph: Graph) -> dict[int, tuple[int, ...] | None]:
-    """For each op how many elements of the input one of its results depends on, along each spatial dimension.
-
-    None: on the whole input, or on something that is no image. Not cut at the input's border. (Batch norm's
-    statistics do not count, as is usual.)
-    """
-    found: dict[int, tuple[list[int], list[float]] | None] = {}
-    for node in graph.nodes:
-        if node.kind == "input":
-            spatial = len(node.shape) - 2
-            found[node.id] = ([1] * spatial, [1.0] * spatial) if spatial > 0 and "int" not in node.dtype else None
-        elif node.kind == "op":
-            sources = [e.source for e in graph.into(node) if graph[e.source].kind in ("input", "op")]
-            found[node.id] = _seen(node, [found.get(i) for i in sources])
-    return {node.id: None if (field := found[node.id]) is None else tuple(field[0]) for node in graph.ops}
-
-
-def _seen(node: GraphNode, sources: list[Any]) -> tuple[list[int], list[float]] | None:
-    known = [s for s in sources if s is not None]
-    if not known or len(known) < len([s for s in sources if s is not None or len(node.shape) > 2]):
-        return None
-    n = len(known[0][0])
-    if len(node.shape) != n + 2 or any(len(s[0]) != n for s in known):
-        return None
-    sizes = [max(s[0][i] for s in known) for i in range(n)]
-    jumps = [max(s[1][i] for s in known) for i in range(n)]
-    if node.name.startswith("conv") or "pool" in node.name:
-        kernel = _kernel(node, n)
-        stride = _tuple(node.params.get("stride"), n) or kernel
-        dilation = _tuple(node.params.get("dilation", 1), n) or (1,) * n
-        reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        if "transpose" in node.name:
-            touched = [-(-(r + 1) // s) - 1 for r, s in zip(reach, stride, strict=True)]
-            sizes = [size + int(t * jump) for size, t, jump in zip(sizes, touched, jumps, strict=True)]
-            return sizes, [jump / s for jump, s in zip(jumps, stride, strict=True)]
-        sizes = [size + int(r * jump) for size, r, jump in zip(sizes, reach, jumps, strict=True)]
-        return sizes, [jump * s for jump, s in zip(jumps, stride, strict=True)]
-    same = all(node.shape[2:] == shape[2:] for _, shape, _ in node.operands if len(shape) == n + 2)
-    return (sizes, jumps) if same else None
-
-
-def _kernel(node: GraphNode, n: int) -> tuple[int, ...]:
-    weights = [shape for name, shape, _ in node.operands if name == "weight"]
-    return weights[0][2:] if weights else _tuple(node.params.get("kernel_size", 1), n) or (1,) * n
-
-
-def _tuple(value: Any, n: int) -> tuple[int, ...] | None:
-    if value is None or value == ():
-        return None
-    return tuple(value) if isinstance(value, tuple) else (int(value),) * n

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -26,11 +26,17 @@ from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
 from tinygrad_cnn.graph.titles import Place
 
-__all__ = ["OPTIONS", "Drawing", "drawing_of"]
+__all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
-OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at")
+OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at", "ready")
 _STRAIGHT = "12"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
+
+
+def check_names(options: Iterable[str]) -> None:
+    """TypeError where one of these is no option of a picture."""
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise TypeError(f"graph: there is no option {', '.join(unknown)}, expected one of {', '.join(OPTIONS)}")
 
 
 def drawing_of(
@@ -44,14 +50,15 @@ def drawing_of(
     overlay: str | None = None,
     backward: bool = False,
     at: int | None = None,
+    ready: Collection[int] = (),
     most: int | None = None,
     **unknown: Any,
 ) -> Drawing:
     """What is to be drawn of a graph; see `Graph.save` for the options. most: of boxes, beyond which it folds."""
-    if unknown:
-        raise TypeError(f"graph: there is no option {', '.join(unknown)}, expected one of {', '.join(OPTIONS)}")
-    if at is not None and not 0 <= at < len(graph.nodes):
-        raise ValueError(f"graph: at is {at}, expected the number of a node, 0 to {len(graph.nodes) - 1}")
+    check_names(unknown)
+    for name, number in (("at", at), *(("ready", number) for number in ready)):
+        if number is not None and not 0 <= number < len(graph.nodes):
+            raise ValueError(f"graph: {name} is {number}, expected the number of a node, 0 to {len(graph.nodes) - 1}")
     for name, value, known in (
         ("theme", theme, tuple(THEMES)),
         ("direction", direction, ("TB", "LR")),
@@ -61,10 +68,13 @@ def drawing_of(
             raise ValueError(f"graph: {name} is {value!r}, expected one of {', '.join(known)}")
     values = None if overlay is None else overlay_of(graph, overlay)
     paint = None if values is None else Paint(values, theme)
+    if backward and graph.gradients is None and values and values.gradients is not None:
+        graph = graph.with_gradients(values.gradients)  # it has run for the overlay: both show the same backward
     shown = fold_as_said(graph, fold)
     if most is not None and len(shown.ops) > most:
         shown = fold_until_few(graph)
-    return Drawing(shown, graph, THEMES[theme], direction, parameters == "fold", paint, backward, at, legend)
+    is_folded = parameters == "fold"
+    return Drawing(shown, graph, THEMES[theme], direction, is_folded, paint, backward, at, frozenset(ready), legend)
 
 
 class Drawing:
@@ -72,13 +82,14 @@ class Drawing:
 
     def __init__(
         self, graph: Graph, whole: Graph, theme: Theme, direction: str, fold: bool, paint: Paint | None, backward: bool,
-        at: int | None, legend: bool,
+        at: int | None, ready: frozenset[int], legend: bool,
     ) -> None:  # fmt: skip
         self.graph = graph
         self.whole = whole
         self.paint = paint
         self.backward = backward
         self.at = at
+        self.ready = ready
         self.legend = legend
         self.values = {node.id: self._value(node) for node in graph.ops} if paint else {}
         self.untracked = any(node.tracked for node in whole.ops)  # whether "no gradient" is news
@@ -245,7 +256,9 @@ class Drawing:
         words = describe(self.graph, node).replace("->", "→")
         value = self.values.get(node.id)
         is_here = self.at is not None and self.at in self._members(node)
-        if node.family == "shape only" and node.id not in self.layers and value is None and not is_here:
+        is_ready = not is_here and not self.ready.isdisjoint(self._members(node))
+        is_marked = is_here or is_ready
+        if node.family == "shape only" and node.id not in self.layers and value is None and not is_marked:
             text = label((f"{node.name} {words}".strip(), SMALL, False))
             plain = {"color": self.theme.page, "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}
             dot.node(name, text, shape="box", style="rounded", tooltip=tooltip, **plain)
@@ -262,11 +275,14 @@ class Drawing:
             lines.append((self.paint.words(value), SMALL, True))
         if is_here:
             lines.insert(0, ("▶ backward stands here", SMALL, True))
+        elif is_ready:
+            lines.insert(0, ("▷ ready: its gradient is complete", SMALL, True))
         style, fill, line = self._look(node, value)
         alarming = is_here or (self.paint is not None and self.paint.is_alarm(value))
         dot.node(
             name, label(*lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill,
-            color=self.theme.alarm if alarming else line, penwidth="3" if alarming else "1",
+            color=self.theme.alarm if alarming else self.theme.gradient if is_ready else line,
+            penwidth="3" if alarming else "2" if is_ready else "1",
         )  # fmt: skip
 
     def _look(self, node: GraphNode, value: Any) -> tuple[str, str, str]:

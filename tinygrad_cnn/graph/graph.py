@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,7 +36,8 @@ class GraphNode:
     count: how many ops were folded into this one. tracked: whether gradients flow to it. saved: what it keeps for
     backward: a name, the number of the block of memory (0: a leaf's own), the block's bytes. block: the number of the
     block that holds its result, -1 where that is not known. operands: of each array
-    argument the name, the shape, and whether it gets a gradient. error: why it failed.
+    argument the name, the shape, and whether it gets a gradient. error: why it failed. picks: of an `index_select` at
+    fixed places (as resizing makes it) those places.
     """
 
     id: int
@@ -60,6 +62,7 @@ class GraphNode:
     saved: tuple[tuple[str, int, int], ...] = ()
     block: int = -1
     error: str = ""
+    picks: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -169,6 +172,12 @@ class Graph:
         """The calls of ops, in the order in which they ran."""
         return self.of_kind("op")
 
+    def with_gradients(self, gradients: dict[tuple[int, int, str], Gradient] | None) -> Graph:
+        """The same graph with other gradients on its edges, by source, target and argument."""
+        new = copy(self)
+        new.gradients = gradients
+        return new
+
     def parameters_of(self, nodes: Sequence[GraphNode]) -> list[GraphNode]:
         """The parameters that go straight into these nodes, each one once, in order."""
         found = {edge.source for node in nodes for edge in self.into(node)}
@@ -208,12 +217,17 @@ class Graph:
     def receptive_fields(self) -> dict[int, tuple[int, ...] | None]:
         """How many elements of the input one result of each op depends on, by node; None for the whole input.
 
+        Along each spatial dimension (from the third on) it is the distance from the first to the last of them, of the
+        result that sees most. It is not cut at the input's border; but a dimension that is seen whole, as by a sum over
+        it, counts with its length. Where a rule is not known, the whole is said. The statistics of batch norm do not
+        count, as is usual.
+
         >>> import tinygrad_cnn as tg
         >>> model = tg.nn.Sequential(tg.nn.Conv2d(1, 1, 3), tg.nn.MaxPool2d(2))
         >>> list(tg.graph.capture(model, tg.zeros(1, 1, 8, 8)).receptive_fields().values())
         [(3, 3), (4, 4)]
         """
-        from tinygrad_cnn.graph.cost import receptive_fields
+        from tinygrad_cnn.graph.sight import receptive_fields
 
         return receptive_fields(self)
 
@@ -349,12 +363,14 @@ class Graph:
         which it is true. "auto", the default, folds layers; from 60 boxes on what repeats itself; and of a graph of
         300 nodes or more as much as it takes to be read. The picture says so.
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
-        ties or gradcheck. backward: draw gradients too. at: the number of a node to mark.
+        ties or gradcheck. backward: draw gradients too. at: the number of a node to mark as
+        the one where backward stands; ready: the numbers of those that it can do next (`backward_steps` knows both).
         legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
-        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer.
-        Errors: ValueError for another ending or value, TypeError for another option, RuntimeError without the engine's
-        program, OSError when the file cannot be written.
+        has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer. dpi: of a
+        .png. A .json and a .html (see `explore`) have the whole graph and no look of it: they take none of these.
+        Errors: ValueError for another ending or value, and for an option that the form does not take, TypeError for
+        another option, RuntimeError without the engine's program, OSError when the file cannot be written.
 
         >>> import tempfile
         >>> import tinygrad_cnn as tg

@@ -46,7 +46,10 @@ def _notes(drawing: Drawing) -> list[str]:
     if boxes < ops and (len(whole.nodes) >= MANY or graph.repeats or ops >= TALL):
         notes.append(f'folded: {ops:,} ops in {boxes:,} boxes (fold="none" draws each)')
     if drawing.backward:
-        notes.append("backward has not run" if graph.gradients is None else "dashed: gradients, with shape and norm")
+        so_far = " sent so far" if drawing.at is not None or drawing.ready else ""
+        notes.append(
+            "backward has not run" if graph.gradients is None else f"dashed: gradients{so_far}, with shape and norm"
+        )
     if failed := [node for node in graph.ops if node.error]:
         notes.append(f"the run failed in {failed[0].name}, the red box at the end")
     return notes

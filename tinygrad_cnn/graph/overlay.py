@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.graph.graph import Graph, GraphNode
+from tinygrad_cnn.graph.graph import Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.labels import amount
 from tinygrad_cnn.graph.run import Run, norm
 from tinygrad_cnn.tensor import Tensor
@@ -21,12 +21,16 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Overlay:
-    """One overlay: its title, the values by node, how values of folded ops come together, and numbers in words."""
+    """One overlay: its title, the values by node, how values of folded ops come together, and numbers in words.
+
+    gradients: what backward sent along the edges, where it had to run to measure.
+    """
 
     title: str
     values: Mapping[int, Value]
     join: Callable[[list[Any]], Value]
     words: Callable[[Any], str]
+    gradients: dict[tuple[int, int, str], Gradient] | None = None
 
     @property
     def adds_up(self) -> bool:
@@ -75,29 +79,34 @@ def overlay_of(graph: Graph, name: str) -> Overlay:
     if name not in OVERLAYS:
         raise ValueError(f"graph: overlay is {name!r}, expected one of {', '.join(o for o in OVERLAYS if o != 'diff')}")
     kind = OVERLAYS[name]
+    gradients = None
     if kind.needs == "costs":
         field = {"flops": "flops", "backward": "backward_flops", "memory": "activation_bytes", "saved": "saved_bytes"}
         values: Mapping[int, Value] = {i: getattr(cost, field[name]) for i, cost in graph.costs().items()}
     else:
-        values = measured(graph, name)
-    return Overlay(kind.title, values, kind.join, lambda value: _words(value, kind.unit))
+        values, gradients = measured(graph, name)
+    return Overlay(kind.title, values, kind.join, lambda value: _words(value, kind.unit), gradients)
 
 
-def measured(graph: Graph, name: str) -> dict[int, Value]:
-    """The values of an overlay that must be measured: those of the graph's own run, or else of a new one."""
+def measured(graph: Graph, name: str) -> tuple[dict[int, Value], dict[tuple[int, int, str], Gradient] | None]:
+    """The values of an overlay that must be measured: those of the graph's own run, or else of a new one.
+
+    With them come the gradients along the edges of that new run, where it went backward too.
+    """
     if name in graph.measures:
-        return graph.measures[name]
+        return graph.measures[name], None
     if OVERLAYS[name].needs == "diff":
         raise ValueError("graph: the overlay 'diff' is of graph.diff(a, b), whose save draws it")
     if graph.origin is None:
         raise RuntimeError(f"graph: the overlay {name!r} needs a run, and this graph was not made by graph.capture")
     needs = OVERLAYS[name].needs
     if needs == "profile":
-        return graph.profile().measures["time"]
+        timed = graph.profile()
+        return timed.measures["time"], timed.gradients
     run = graph.run()
     if needs == "backward" and _can_go_back(run):
         run.backward(run.seed())
-    return measure(run, name)
+    return measure(run, name), run.graph.gradients
 
 
 def measure(run: Run, name: str) -> dict[int, Value]:

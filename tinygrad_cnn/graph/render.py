@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from tinygrad_cnn.graph.dot import drawing_of
+from tinygrad_cnn.graph.dot import check_names, drawing_of
 from tinygrad_cnn.graph.graph import Graph
 from tinygrad_cnn.graph.svg import finish, read
 from tinygrad_cnn.graph.titles import clear
@@ -22,6 +22,11 @@ _MOST = 1_000  # boxes: a layout of so many takes a second or some
 _MOST_CLEARED = 300  # boxes: larger pictures are laid out once, whatever their edges run through
 _ENGINES = ("graphviz-pure", "dot")
 _ENDINGS = (".svg", ".png", ".pdf", ".dot", ".json", ".html")
+_NO_PICTURES = {
+    ".json": "a .json holds the graph itself and no look of it",
+    ".html": "a .html is the explorer, whose reader chooses the look",
+}
+_DPI = 144
 
 
 def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: int, style: dict[str, Any]) -> None:
@@ -29,6 +34,7 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise ValueError(f"graph.save: {os.fspath(path)} ends in {ending!r}, expected one of {', '.join(_ENDINGS)}")
+    _refuse_options(ending, engine, dpi, style)
     if ending == ".html":
         graph.explore(path)
         return
@@ -39,6 +45,19 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
     else:
         content = draw(graph, ending[1:], engine, dpi, style)
     write_atomically(path, content)
+
+
+def _refuse_options(ending: str, engine: str | None, dpi: int, style: dict[str, Any]) -> None:
+    """An option that a file of this form has no place for is an error: nobody should believe that it did something."""
+    check_names(style)
+    layout = [*(["engine"] if engine is not None else []), *(["dpi"] if dpi != _DPI else [])]
+    if ending in _NO_PICTURES and (given := [*style, *layout]):
+        raise ValueError(
+            f"graph.save: {_NO_PICTURES[ending]}, so it takes no {', '.join(given)}; "
+            "a .svg, .png, .pdf or .dot is a picture"
+        )
+    if ending == ".dot" and layout:
+        raise ValueError(f"graph.save: a .dot is not laid out, so it takes no {', '.join(layout)}")
 
 
 def draw(graph: Graph, form: str, engine: str | None, dpi: int, style: dict[str, Any]) -> bytes:
@@ -56,7 +75,7 @@ def _svg(dot: str, engine: str | None) -> str:
     return render(dot, "svg", engine).decode()
 
 
-def render(dot: str, form: str, engine: str | None = None, dpi: int = 144) -> bytes:
+def render(dot: str, form: str, engine: str | None = None, dpi: int = _DPI) -> bytes:
     """Lay out DOT source and draw it as "svg", "png" or "pdf"."""
     if engine is not None and engine not in _ENGINES:
         raise ValueError(f"graph: engine is {engine!r}, expected one of {', '.join(_ENGINES)}")

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_cnn import autograd
 from tinygrad_cnn.autograd import Node, sum_to, wrap
 from tinygrad_cnn.graph.build import of
-from tinygrad_cnn.graph.graph import Graph
+from tinygrad_cnn.graph.graph import Gradient, Graph
 from tinygrad_cnn.graph.record import argument_name
 from tinygrad_cnn.graph.run import norm
 from tinygrad_cnn.modes import Observer, no_grad, watched_by
@@ -58,8 +58,9 @@ class Step:
 class BackwardSteps(Iterator[Step]):
     """Iterate to run backward from `output`, a node at a time; at the end the leaves have their `.grad`, as usual.
 
-    `graph` is the whole graph, `save(path)` draws it with a mark on the node whose step came last. The recorded graph
-    is kept, so that the steps can be taken again.
+    `graph` is the whole graph, with the gradients that have been sent along its edges so far. `save(path)` draws it
+    with these, and marks the node whose step came last and those that are `ready`. The recorded graph is kept, so that
+    the steps can be taken again.
     """
 
     def __init__(self, output: Tensor, gradient: Any = None, model: Any = None) -> None:
@@ -82,6 +83,8 @@ class BackwardSteps(Iterator[Step]):
         ops = [node.id for node in self.graph.ops]
         self._numbers = {id(node): ops[len(ops) - 1 - i] for i, node in enumerate(self.order)}
         self._finished = False
+        (end,) = (edge for node in self.graph.of_kind("output") for edge in self.graph.into(node))
+        self.graph.gradients = {(end.source, end.target, end.argument): Gradient(seed.shape, norm(seed))}
 
     def __iter__(self) -> BackwardSteps:
         return self
@@ -116,7 +119,23 @@ class BackwardSteps(Iterator[Step]):
                 outgoing[argument_name(node.op, i)] = np.array(
                     array if array.shape == edge.shape else sum_to(array, edge.shape)
                 )
+        self._note(self._numbers[id(node)], outgoing)
         return Step(self.done - 1, node, np.array(g), outgoing)
+
+    def _note(self, number: int, outgoing: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Keep what a step sent along each edge, for the picture."""
+        assert self.graph.gradients is not None
+        for edge in self.graph.into(self.graph[number]):
+            if edge.argument in outgoing:
+                slope = outgoing[edge.argument]
+                self.graph.gradients[edge.source, edge.target, edge.argument] = Gradient(slope.shape, norm(slope))
+
+    @property
+    def ready(self) -> tuple[int, ...]:
+        """The numbers of the nodes whose step could come next: their gradient is there, and nobody will add to it."""
+        left = self.order[self.done :]
+        waiting = {id(edge) for node in left for edge in node.edges or () if edge is not None}
+        return tuple(sorted(self._numbers[id(n)] for n in left if id(n) in self.pending and id(n) not in waiting))
 
     def until(self, name: str) -> Step:
         """Step on until a node of the module `name`, or of the op `name`, has run; LookupError if none is left."""
@@ -126,9 +145,12 @@ class BackwardSteps(Iterator[Step]):
         raise LookupError(f"backward_steps: no step that is left belongs to {name!r}")
 
     def save(self, path: Any, **style: Any) -> None:
-        """Draw the graph with a mark on the node whose step came last; the options are those of `Graph.save`."""
+        """Draw the graph as it stands: the gradients sent so far, the node whose step came last, and those ready next.
+
+        The options are those of `Graph.save`.
+        """
         at = None if self.last is None else self._numbers[id(self.last.node)]
-        self.graph.save(path, at=at, **style)
+        self.graph.save(path, at=at, ready=self.ready, **{"backward": True, **style})
 
 
 class _Catch(Observer):
