@@ -319,6 +319,23 @@ def _batch_norm_input(c: Call) -> int:
     return (16 + c.has("weight")) * c.n + 4 * c.groups
 
 
+def _singular_values(c: Call) -> int:
+    *batches, m, n = c.shapes["A"]
+    return math.prod(batches) * min(m, n) * (m + 2 * m * n)  # U · g, and its product with Vᵀ
+
+
+def _singular_vectors(side: int) -> Callable[[Call], int]:
+    """For U (-2) or V (-1): products of size K x K, the gaps, and what lies beyond the vectors of a long matrix."""
+
+    def rule(c: Call) -> int:
+        *batches, m, n = shape = c.shapes["A"]
+        k, long = min(m, n), shape[side]
+        beyond = 2 * k * k * long + 2 * k * long if long > k else 0
+        return math.prod(batches) * (k * (6 * k + 1) + long * k * (4 * k + 1) + beyond + 2 * m * n * k)
+
+    return rule
+
+
 def _per_element(count: int) -> Callable[[Call], int]:
     return lambda c: count * c.out
 
@@ -326,6 +343,7 @@ def _per_element(count: int) -> Callable[[Call], int]:
 # Of each op, or of each of its arguments, what the gradient rule takes; where an element-wise op is not here, one FLOP
 # for each element of the result.
 _BACKWARD: dict[str, Callable[[Call], int]] = {
+    "svdvals": _singular_values, "left_vectors": _singular_vectors(-2), "right_vectors": _singular_vectors(-1),
     **{name: _per_element(count) for name, count in {
         "abs": 2, "acos": 5, "add": 0, "asin": 4, "atan": 3, "cast": 0, "clone": 0, "cos": 3, "cosh": 2, "div.input": 1,
         "div.other": 4, "erf": 5, "exp2": 2, "expm1": 2, "gelu": 11, "hardshrink": 3, "hardsigmoid": 5, "hardswish": 7,
