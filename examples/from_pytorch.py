@@ -27,27 +27,12 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 # %% [markdown]
 # ## 1. A model as a PyTorch user writes it
 #
-# Only the imports differ. The file that it is loaded from holds names and arrays, nothing that could run.
+# Only the import differs, so one text serves both: this function takes the `nn` of either. The file that the model is
+# loaded from holds names and arrays, nothing that could run.
 
 
 # %%
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        )  # fmt: skip
-        self.classifier = nn.Linear(32 * 7 * 7, 10)
-
-    def forward(self, x):
-        return self.classifier(self.features(x).flatten(1))
-
-
-def torch_net():
-    """The same model in PyTorch."""
-    from torch import nn
-
+def net_class(nn):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -60,8 +45,10 @@ def torch_net():
         def forward(self, x):
             return self.classifier(self.features(x).flatten(1))
 
-    return Net().eval()
+    return Net
 
+
+Net = net_class(nn)
 
 # %% [markdown]
 # ## 2. The file
@@ -95,7 +82,7 @@ with tg.no_grad():
 if HAS_TORCH:
     import torch
 
-    theirs = torch_net()
+    theirs = net_class(torch.nn)().eval()
     loaded = tg.load(PICTURES / "net.safetensors")
     theirs.load_state_dict({name: torch.from_numpy(values.numpy()) for name, values in loaded.items()})
     with torch.no_grad():
