@@ -24,7 +24,7 @@ def test_the_error_says_what_to_use(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"{name.rpartition('.')[2]}'; {re.escape(ABSENT[name])}$"):
         looked_up(name)
     for use in re.findall(
-        r"\b(?:autograd|func|nn|optim|testing)\.[\w.]*\w|(?<=use )\w+$|(?<=one name: )\w+", ABSENT[name]
+        r"\b(?:autograd|func|nn|optim|testing)\.[\w.]*\w|(?<=use )\w+$|(?<=it is called )\w+", ABSENT[name]
     ):
         looked_up(use)
 

@@ -8,12 +8,12 @@ _ATTENTION = "nn.functional.scaled_dot_product_attention is what there is of att
 _RECURRENT = "there are no recurrent layers"
 _SINGLE = "there is func.per_sample_grad for the gradients of single samples"
 _OPTIMIZERS = "there are optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad and optim.Adadelta"
-_ONE_NAME = "each op has one name: "
+_CALLED = "it is called "
 
 # PyTorch's name, below `torch`: a sentence. The names in it are below `tinygrad_cnn`.
 ABSENT = {
     "Size": "a shape is a plain tuple",
-    "absolute": f"{_ONE_NAME}abs",
+    "absolute": f"{_CALLED}abs",
     "asarray": "use as_tensor",
     "autograd.Function": "write the kernel as a function under @autograd.op, with one gradient rule per argument",
     "autograd.detect_anomaly": "use trap, which stops at the first NaN or infinity, in forward and in backward",
@@ -23,21 +23,21 @@ ABSENT = {
     "autograd.gradgradcheck": "use testing.gradcheck with order=2",
     "autograd.set_detect_anomaly": "use trap, which stops at the first NaN or infinity, in forward and in backward",
     "compile": "nothing is to be compiled: the kernels are",
-    "concat": f"{_ONE_NAME}cat",
-    "concatenate": f"{_ONE_NAME}cat",
-    "divide": f"{_ONE_NAME}div",
+    "concat": f"{_CALLED}cat",
+    "concatenate": f"{_CALLED}cat",
+    "divide": f"{_CALLED}div",
     "func.functional_call": "a module is called with its own parameters; load_state_dict gives it others",
     "func.jacfwd": "use func.jacrev",
     "func.vmap": _SINGLE,
     "get_default_dtype": "it is float32, always; creation functions take a dtype",
-    "greater": f"{_ONE_NAME}gt",
-    "greater_equal": f"{_ONE_NAME}ge",
+    "greater": f"{_CALLED}gt",
+    "greater_equal": f"{_CALLED}ge",
     "jit": "nothing is to be compiled: the kernels are",
-    "less": f"{_ONE_NAME}lt",
-    "less_equal": f"{_ONE_NAME}le",
-    "moveaxis": f"{_ONE_NAME}movedim",
-    "multiply": f"{_ONE_NAME}mul",
-    "negative": f"{_ONE_NAME}neg",
+    "less": f"{_CALLED}lt",
+    "less_equal": f"{_CALLED}le",
+    "moveaxis": f"{_CALLED}movedim",
+    "multiply": f"{_CALLED}mul",
+    "negative": f"{_CALLED}neg",
     "nn.GRU": _RECURRENT,
     "nn.LSTM": _RECURRENT,
     "nn.MultiheadAttention": _ATTENTION,
@@ -45,13 +45,13 @@ ABSENT = {
     "nn.Transformer": _ATTENTION,
     "nn.TransformerEncoder": _ATTENTION,
     "nn.TransformerEncoderLayer": _ATTENTION,
-    "not_equal": f"{_ONE_NAME}ne",
+    "not_equal": f"{_CALLED}ne",
     "optim.Adamax": _OPTIMIZERS,
     "optim.LBFGS": _OPTIMIZERS,
     "optim.NAdam": _OPTIMIZERS,
     "optim.RAdam": _OPTIMIZERS,
     "set_default_dtype": "it is float32, always; creation functions take a dtype",
-    "subtract": f"{_ONE_NAME}sub",
+    "subtract": f"{_CALLED}sub",
     "vmap": _SINGLE,
 }
 
