@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import re
@@ -161,6 +162,37 @@ def test_a_failure_names_the_case_and_the_line_that_runs_it_again(capsys: pytest
         main(["wrong", "slopes", "--example", example])
     assert ended.value.code == 2
     assert "wrong-slopes: the example was drawn from other inputs than it has now" in capsys.readouterr().err
+
+
+def test_the_checks_are_no_asserts() -> None:
+    """With `python -O` those are not there, and the battery would find nothing."""
+    for name in ("properties", "battery", "grade", "model_check"):
+        tree = ast.parse((Path(tg.__file__).parent / "testing" / f"{name}.py").read_text())
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], name
+    code = """
+        import numpy as np
+        from tinygrad_cnn.autograd import op
+        from tinygrad_cnn.testing import OpSpec, check_op, register_op, strategies as ts
+
+        assert False, "this is there without -O"
+
+        @op
+        def triple(x):
+            return np.multiply(x, 3)
+
+        triple.vjp("x")(lambda g: g * 3.03)
+        register_op(OpSpec(triple, inputs=ts.arrays((2,)), reference=lambda x: x * 3.03))
+        for name in ("forward", "slopes"):
+            try:
+                check_op("triple", name)
+            except AssertionError as error:
+                print(str(error).splitlines()[1])
+        """
+    command = [sys.executable, "-O", "-c", textwrap.dedent(code)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    first, second = out.stdout.splitlines()
+    assert first.startswith("  the value: ")
+    assert second.startswith("  gradcheck: wrong: ")
 
 
 # ---- rounding ----------------------------------------------------------------------------------------------
