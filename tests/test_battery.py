@@ -457,6 +457,63 @@ def test_the_plugin_prints_the_matrix(
     assert "0 do not hold" in text
 
 
+def test_a_report_in_pytest_shows_the_frames_of_the_op_and_not_those_of_the_battery(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(tg.__file__).parent.parent))
+    pytester.makepyfile(
+        test_mine="""
+        import numpy as np
+        import tinygrad_cnn as tg
+        from tinygrad_cnn.autograd import op
+        from tinygrad_cnn.testing import OpSpec, check_op, gradcheck, gradient_properties, strategies as ts
+
+        def tenth(x):
+            return x[9]
+
+        @op
+        def raises(x):
+            return tenth(np.multiply(x, 3))
+
+        @op
+        def wrong(x):
+            return np.multiply(x, 3)
+
+        raises.vjp("x")(lambda g: g)
+        wrong.vjp("x")(lambda g: g * 3.03)
+
+        @gradient_properties(OpSpec(wrong, inputs=ts.arrays((2,)), without=("jacobian", "second", "float32", "scales")))
+        def test_wrong(): ...
+
+        def test_check_op():
+            check_op(OpSpec(wrong, inputs=ts.arrays((2,))), "slopes")
+
+        def test_raises():
+            check_op(OpSpec(raises, inputs=ts.arrays((2,))), "shape")
+
+        def test_gradcheck():
+            gradcheck(raises, tg.ones(2, dtype=tg.float64))
+        """
+    )
+
+    def report(test: str) -> str:
+        return pytester.runpytest_subprocess("-q", "-k", test).stdout.str()
+
+    internal = re.compile(r"testing/(properties|gradcheck|sample|rounding)\.py:\d+: in|/hypothesis/")
+    text = report("test_wrong and slopes")
+    assert "wrong-slopes does not hold" in text
+    assert len(text.splitlines()) < 20, text
+    text = report("test_check_op")
+    assert "check_op(OpSpec(wrong" in text
+    assert not internal.search(text), text
+    assert "battery.py" not in text
+    for name in ("test_raises", "test_gradcheck"):
+        text = report(name)
+        assert "return tenth(np.multiply(x, 3))" in text, "the op's own frames stay"
+        assert re.search(r"^test_mine\.py:\d+: IndexError$", text, re.MULTILINE)
+        assert not internal.search(text), text
+
+
 def test_pytest_finds_the_plugin_by_itself_after_an_installation() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["pytest11"] == {"tinygrad_cnn": "tinygrad_cnn.testing.plugin"}

@@ -27,6 +27,8 @@ from tinygrad_cnn.testing.strategies import LAYOUTS, lay_out
 
 __all__ = ["PROPERTIES", "Case", "Property", "RefutedError", "must"]
 
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
+
 Gradients: TypeAlias = dict[Key, Array]
 Noise: TypeAlias = Callable[[], float]  # how far rounding moves a result; measured where it matters
 SMALL = 24  # the full Jacobian is taken where arguments and results have so many entries together
