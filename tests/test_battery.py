@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import re
@@ -161,6 +162,37 @@ def test_a_failure_names_the_case_and_the_line_that_runs_it_again(capsys: pytest
         main(["wrong", "slopes", "--example", example])
     assert ended.value.code == 2
     assert "wrong-slopes: the example was drawn from other inputs than it has now" in capsys.readouterr().err
+
+
+def test_the_checks_are_no_asserts() -> None:
+    """With `python -O` those are not there, and the battery would find nothing."""
+    for name in ("properties", "battery", "grade", "model_check"):
+        tree = ast.parse((Path(tg.__file__).parent / "testing" / f"{name}.py").read_text())
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], name
+    code = """
+        import numpy as np
+        from tinygrad_cnn.autograd import op
+        from tinygrad_cnn.testing import OpSpec, check_op, register_op, strategies as ts
+
+        assert False, "this is there without -O"
+
+        @op
+        def triple(x):
+            return np.multiply(x, 3)
+
+        triple.vjp("x")(lambda g: g * 3.03)
+        register_op(OpSpec(triple, inputs=ts.arrays((2,)), reference=lambda x: x * 3.03))
+        for name in ("forward", "slopes"):
+            try:
+                check_op("triple", name)
+            except AssertionError as error:
+                print(str(error).splitlines()[1])
+        """
+    command = [sys.executable, "-O", "-c", textwrap.dedent(code)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    first, second = out.stdout.splitlines()
+    assert first.startswith("  the value: ")
+    assert second.startswith("  gradcheck: wrong: ")
 
 
 # ---- rounding ----------------------------------------------------------------------------------------------
@@ -423,6 +455,63 @@ def test_the_plugin_prints_the_matrix(
     assert re.search(r"^neg +\+ +\+", text, re.MULTILINE)
     assert re.search(r"^relu +\+\+ +\+\+", text, re.MULTILINE), "both kernel sets"
     assert "0 do not hold" in text
+
+
+def test_a_report_in_pytest_shows_the_frames_of_the_op_and_not_those_of_the_battery(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(tg.__file__).parent.parent))
+    pytester.makepyfile(
+        test_mine="""
+        import numpy as np
+        import tinygrad_cnn as tg
+        from tinygrad_cnn.autograd import op
+        from tinygrad_cnn.testing import OpSpec, check_op, gradcheck, gradient_properties, strategies as ts
+
+        def tenth(x):
+            return x[9]
+
+        @op
+        def raises(x):
+            return tenth(np.multiply(x, 3))
+
+        @op
+        def wrong(x):
+            return np.multiply(x, 3)
+
+        raises.vjp("x")(lambda g: g)
+        wrong.vjp("x")(lambda g: g * 3.03)
+
+        @gradient_properties(OpSpec(wrong, inputs=ts.arrays((2,)), without=("jacobian", "second", "float32", "scales")))
+        def test_wrong(): ...
+
+        def test_check_op():
+            check_op(OpSpec(wrong, inputs=ts.arrays((2,))), "slopes")
+
+        def test_raises():
+            check_op(OpSpec(raises, inputs=ts.arrays((2,))), "shape")
+
+        def test_gradcheck():
+            gradcheck(raises, tg.ones(2, dtype=tg.float64))
+        """
+    )
+
+    def report(test: str) -> str:
+        return pytester.runpytest_subprocess("-q", "-k", test).stdout.str()
+
+    internal = re.compile(r"testing/(properties|gradcheck|sample|rounding)\.py:\d+: in|/hypothesis/")
+    text = report("test_wrong and slopes")
+    assert "wrong-slopes does not hold" in text
+    assert len(text.splitlines()) < 20, text
+    text = report("test_check_op")
+    assert "check_op(OpSpec(wrong" in text
+    assert not internal.search(text), text
+    assert "battery.py" not in text
+    for name in ("test_raises", "test_gradcheck"):
+        text = report(name)
+        assert "return tenth(np.multiply(x, 3))" in text, "the op's own frames stay"
+        assert re.search(r"^test_mine\.py:\d+: IndexError$", text, re.MULTILINE)
+        assert not internal.search(text), text
 
 
 def test_pytest_finds_the_plugin_by_itself_after_an_installation() -> None:

@@ -13,12 +13,14 @@ import numpy as np
 
 from tinygrad_cnn import kernels
 from tinygrad_cnn.testing.gradcheck import GradcheckResult
-from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property
+from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property, RefutedError
 from tinygrad_cnn.testing.sample import Sample, as_sample
 from tinygrad_cnn.testing.spec import OpSpec, file_of, registered, spec_of
 from tinygrad_cnn.testing.strategies import seeds
 
 __all__ = ["Check", "check_op", "checks", "gradient_properties"]
+
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class Check:
         except hypothesis.errors.DidNotReproduce:
             if not last:
                 raise ValueError(f"{self}: the example was drawn from other inputs than it has now") from None
-        except Exception as error:
+        except RefutedError as error:
+            raise AssertionError(self._report(error, last)) from None  # of the battery: its frames say nothing more
+        except Exception as error:  # of the op: its frames say where
             raise AssertionError(self._report(error, last)) from error
         # At a point where the op is saturated nothing can be seen, and nothing is wrong; at most points it must be.
         hidden = [result for result in seen if result is not None]

@@ -27,6 +27,8 @@ from tinygrad_cnn.testing.rounding import ROOM, rounding
 
 __all__ = ["GradcheckResult", "Worst", "gradcheck"]
 
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
+
 Verdict = Literal["ok", "wrong", "kink", "nondeterministic", "ill-conditioned"]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Direction: TypeAlias = "list[Floats | None]"  # for each argument how far it moves, None if it does not

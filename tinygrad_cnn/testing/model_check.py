@@ -21,6 +21,8 @@ from tinygrad_cnn.testing.rounding import ROOM, rounding
 
 __all__ = ["CheckedCall", "ModelCheck", "check_model"]
 
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
+
 HEADS = ("op", "where", "result", "verdict")
 SINGLE_BOUND = 1e-3  # of its largest entry: how far a float32 gradient may be from the float64 one
 

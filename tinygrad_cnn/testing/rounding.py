@@ -17,6 +17,8 @@ from tinygrad_cnn.testing.sample import Array
 
 __all__ = ["ROOM", "rounding", "shaken"]
 
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
+
 TRIALS = 8
 ROOM = 16.0  # how many times that far two right results may be apart: eight trials do not show the worst
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from tinygrad_cnn.tensor import Tensor
 
+__tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
+
 Array: TypeAlias = np.ndarray[Any, Any]
 Key: TypeAlias = int | str  # a position, or the name of a keyword argument
 
