@@ -22,7 +22,6 @@ ABSENT = {
     "autograd.gradcheck": "use testing.gradcheck",
     "autograd.gradgradcheck": "use testing.gradcheck with order=2",
     "autograd.set_detect_anomaly": "use trap, which stops at the first NaN or infinity, in forward and in backward",
-    "clip": f"{_ONE_NAME}clamp",
     "compile": "nothing is to be compiled: the kernels are",
     "concat": f"{_ONE_NAME}cat",
     "concatenate": f"{_ONE_NAME}cat",
@@ -53,7 +52,6 @@ ABSENT = {
     "optim.RAdam": _OPTIMIZERS,
     "set_default_dtype": "it is float32, always; creation functions take a dtype",
     "subtract": f"{_ONE_NAME}sub",
-    "swapaxes": f"{_ONE_NAME}transpose",
     "vmap": _SINGLE,
 }
 
