@@ -743,8 +743,8 @@ def test_misuse_of_backward() -> None:
 
 def test_calls_with_wrong_arguments() -> None:
     x = leaf(1.0)
-    with pytest.raises(TypeError, match="sum: unknown argument 'axis'"):
-        tg.sum(x, axis=0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="sum: unknown argument 'axes'"):
+        tg.sum(x, axes=0)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="mul: argument 'other' is missing"):
         tg.mul(x)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="'dim' is given twice"):

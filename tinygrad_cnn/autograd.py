@@ -37,6 +37,7 @@ from tinygrad_cnn.recording import (
     composite,
     holder,
     labelled_as_gradient,
+    numpy_words,
     op,
     sum_to,
     user_of,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Array", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
     "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
-    "leaves", "no_grad", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
+    "leaves", "no_grad", "numpy_words", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
     "wrap",
 ]  # fmt: skip
 

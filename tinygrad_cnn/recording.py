@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRADIENT", "Array", "Node", "Op", "Rule", "Variable", "age", "array_of", "broadcast_to", "cast", "composite",
-    "holder", "labelled_as_gradient", "op", "sum_to", "user_of", "wrap",
+    "holder", "labelled_as_gradient", "numpy_words", "op", "sum_to", "user_of",
+    "wrap",
 ]  # fmt: skip
 
 Array: TypeAlias = Annotated[Any, "array"]
@@ -236,6 +237,10 @@ def _oldest(matches: Callable[[Node], bool]) -> str | None:
 # ---- 2. ops ------------------------------------------------------------------------------------------------
 
 
+# PyTorch takes NumPy's words for these two parameters too.
+NUMPY_WORDS = {"axis": "dim", "keepdims": "keepdim"}
+
+
 class Rule:
     """A gradient rule, and the names of what it wants besides the incoming gradient."""
 
@@ -347,9 +352,10 @@ class Op(Generic[P]):
         if len(args) > len(self.names):
             raise TypeError(f"{self.name}: {len(args)} arguments, expected at most {len(self.names)}: {self.names}")
         given = dict(zip(self.names, args, strict=False))
-        for name, value in kwargs.items():
+        for word, value in kwargs.items():
+            name = word if word in self.names else NUMPY_WORDS.get(word, word)
             if name not in self.names:
-                raise TypeError(f"{self.name}: unknown argument {name!r}, expected {self.names}")
+                raise TypeError(f"{self.name}: unknown argument {word!r}, expected {self.names}")
             if name in given:
                 raise TypeError(f"{self.name}: argument {name!r} is given twice")
             given[name] = value
@@ -645,6 +651,21 @@ def op(
             op, broadcasts=broadcasts, promotes=promotes, differentiable=differentiable, keeps=keeps
         )
     return Op(kernel, broadcasts, broadcasts if promotes is None else promotes, differentiable, keeps)
+
+
+def numpy_words(function: F) -> F:
+    """Let a plain function of ops be called in NumPy's words, as every op can be: `axis` for `dim`."""
+
+    @functools.wraps(function)
+    def translated(*args: Any, **kwargs: Any) -> Any:
+        if not NUMPY_WORDS.keys().isdisjoint(kwargs):
+            for word in NUMPY_WORDS.keys() & kwargs:
+                if NUMPY_WORDS[word] in kwargs:
+                    raise TypeError(f"{function.__name__}: argument {NUMPY_WORDS[word]!r} is given twice")
+                kwargs[NUMPY_WORDS[word]] = kwargs.pop(word)
+        return function(*args, **kwargs)
+
+    return translated  # type: ignore[return-value]
 
 
 _composite_calls = itertools.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -276,3 +277,39 @@ def test_errors() -> None:
     raises_alike(tg.linalg.norm, linalg.norm, X, 2, match=r"linalg.norm: A is \(2, 3, 4\), dim None, ord 2: expected")
     raises_alike(tg.linalg.matrix_norm, linalg.matrix_norm, X, 3, match=r"linalg.matrix_norm: ord is 3, expected")
     raises_alike(tg.linalg.matrix_norm, linalg.matrix_norm, COLUMN, match=r"linalg.matrix_norm: A is \(5,\)")
+
+
+ALONG = {
+    "sum": (), "mean": (), "var": (), "std": (), "amax": (), "max": (), "min": (), "argmax": (), "prod": (),
+    "logsumexp": (), "all": (), "count_nonzero": (), "softmax": (), "cumsum": (), "unbind": (), "chunk": (2,),
+    "sort": (), "topk": (2,), "squeeze": (), "unsqueeze": (), "repeat_interleave": (2,), "var_mean": (), "std_mean": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_axis_is_another_word_for_dim(name: str) -> None:
+    compare(getattr(tg, name), getattr(torch, name), X, *ALONG[name], axis=1)
+    if name not in ("var_mean", "std_mean"):  # functions only
+        method = operator.methodcaller(name, *ALONG[name], axis=-1)
+        compare(method, method, X)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "max", "argmin", "std_mean", "any"])
+def test_keepdims_is_another_word_for_keepdim(name: str) -> None:
+    compare(getattr(tg, name), getattr(torch, name), X, axis=1, keepdims=True)
+
+
+def test_axis_of_other_functions() -> None:
+    index = np.array([[[1], [0], [2]], [[0], [0], [3]]])
+    compare(tg.cat, torch.cat, [X, X], axis=1)
+    compare(tg.stack, torch.stack, [X, X], axis=1)
+    compare(tg.narrow, torch.narrow, X, axis=1, start=1, length=2)
+    compare(tg.select, torch.select, X, axis=1, index=2)
+    compare(tg.gather, torch.gather, X, axis=2, index=index)
+    compare(tg.take_along_dim, torch.take_along_dim, X, index, axis=2)
+
+
+def test_dim_and_axis_together_are_refused() -> None:
+    raises_alike(tg.sum, torch.sum, X, dim=1, axis=1, match=r"sum: argument 'dim' is given twice")
+    raises_alike(tg.max, torch.max, X, dim=1, axis=1, match=r"max: argument 'dim' is given twice")
+    raises_alike(tg.exp, torch.exp, X, axis=1, match=r"exp: unknown argument 'axis'")

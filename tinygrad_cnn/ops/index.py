@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, op
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op
 from tinygrad_cnn.ops.elementwise import times, where
 
 __all__ = [
@@ -363,6 +363,7 @@ def _in_corner(g: Array, shape: tuple[int, ...]) -> Array:
     return g if g.shape == shape else scatter_into(g, index=_corner(g.shape, shape), shape=shape)
 
 
+@numpy_words
 def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Any:
     """The elements at positions `indices` along `dim`; the other dimensions broadcast. None: of the flat input.
 
@@ -575,6 +576,7 @@ def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool 
     return input.shape[dim] - 1 - np.flip(order, dim).astype(np.int64, copy=False)
 
 
+@numpy_words
 def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Sorted:
     """The elements in order along `dim`, as (values, indices). Equal elements keep their order.
 
@@ -586,6 +588,7 @@ def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = F
     return Sorted(gather(input, dim, indices), indices)
 
 
+@numpy_words
 def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """The k largest (or smallest) elements along `dim`, the most extreme first, as (values, indices).
 

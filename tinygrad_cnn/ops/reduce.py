@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, composite, op
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, composite, numpy_words, op
 from tinygrad_cnn.ops.comparison import ne
 from tinygrad_cnn.ops.elementwise import clamp_min, exp, floating, maximum, minimum, where
 from tinygrad_cnn.ops.index import axis_of, gather
@@ -202,6 +202,7 @@ def _over(g: Array, divisor: Array) -> Array:
     return where(zero, 0.0, g / where(zero, 1.0, divisor))
 
 
+@numpy_words
 def var_mean(
     input: Array,
     dim: Dim | bool = None,
@@ -220,6 +221,7 @@ def var_mean(
     return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+@numpy_words
 def std_mean(
     input: Array,
     dim: Dim | bool = None,
@@ -433,6 +435,7 @@ def _need_elements(input: np.ndarray[Any, Any], dim: Dim) -> None:
         raise ValueError(f"input is {input.shape}, dim {dim}: there is no element to choose")
 
 
+@numpy_words
 def max(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; with `dim`, (values, indices) along it; with another tensor, `maximum` of the two.
 
@@ -447,6 +450,7 @@ def max(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     return amax(input) if dim is None else _extreme(input, argmax(input, dim, True), dim, keepdim)
 
 
+@numpy_words
 def min(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with `dim`, (values, indices) along it; with another tensor, `minimum` of the two.
 
@@ -522,6 +526,7 @@ def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Any:
     return _like_uint8(input.any(axis=axes_of(dim, input.ndim), keepdims=keepdim), input)
 
 
+@numpy_words
 def count_nonzero(input: Array, dim: Dim = None) -> Any:
     """How many elements over the dimensions `dim` are not 0, as int64.
 

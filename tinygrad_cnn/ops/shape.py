@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, op, sum_to, wrap
+from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, numpy_words, op, sum_to, wrap
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
@@ -319,6 +319,7 @@ def tile(input: Array, dims: Sequence[int]) -> Any:
     return repeat_op(input, repeats=(1,) * (input.ndim - len(dims)) + tuple(dims))
 
 
+@numpy_words
 def repeat_interleave(
     input: Array, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
@@ -376,6 +377,7 @@ def cat_grad(g: Array, tensors_shape: tuple[tuple[int, ...], ...], index: int, d
     return narrow(g, dim, start, tensors_shape[index][dim])
 
 
+@numpy_words
 def cat(tensors: Sequence[Array], dim: int = 0) -> Any:
     """The tensors one after the other along dimension `dim`; the other dimensions are equal.
 
@@ -406,6 +408,7 @@ def stack_grad(g: Array, index: int, dim: int) -> Array:
     return select(g, dim, index)
 
 
+@numpy_words
 def stack(tensors: Sequence[Array], dim: int = 0) -> Any:
     """The tensors, of one shape, along a new dimension at place `dim`.
 
@@ -446,6 +449,7 @@ def _at(dim: int, item: Any) -> tuple[Any, ...]:
     return (*(slice(None),) * dim, item)
 
 
+@numpy_words
 def narrow(input: Array, dim: int, start: int, length: int) -> Any:
     """The slice of `length` elements along `dim` that begins at `start`; a view.
 
@@ -461,6 +465,7 @@ def narrow(input: Array, dim: int, start: int, length: int) -> Any:
     return getitem_op(input, index=_at(d, slice(start, start + length)))
 
 
+@numpy_words
 def select(input: Array, dim: int, index: int) -> Any:
     """The slice at position `index` along `dim`, without that dimension; a view.
 
@@ -498,6 +503,7 @@ def split(tensor: Array, split_size_or_sections: int | Sequence[int], dim: int =
     return tuple(narrow(tensor, dim, sum(sections[:i]), length) for i, length in enumerate(sections))
 
 
+@numpy_words
 def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most `chunks` slices along `dim`, equally long but for the last.
 
@@ -511,6 +517,7 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     return split(input, -(-n // chunks), dim) if n else (input,) * chunks
 
 
+@numpy_words
 def unbind(input: Array, dim: int = 0) -> tuple[Any, ...]:
     """All slices along `dim`, without that dimension.
 
