@@ -47,6 +47,48 @@ class Step(nn.Module):
         return self.act(self.conv(x))
 
 
+class Recurrent(nn.Module):
+    """A network that goes over a sequence, a step at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ih, self.hh, self.out = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        h, states = tg.zeros(len(x), 8), []
+        for t in range(x.shape[1]):
+            h = tg.tanh(self.ih(x[:, t]) + self.hh(h))
+            states.append(h)
+        return self.out(tg.stack(states, 1))
+
+
+class Cell(nn.Module):
+    """One step of a network with gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates = nn.Linear(12, 32)
+
+    def forward(self, x: tg.Tensor, h: tg.Tensor, c: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        i, f, g, o = self.gates(tg.cat([x, h], 1)).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class Gated(nn.Module):
+    """A network with gates that goes over a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = Cell(), nn.Linear(8, 2)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        h = c = tg.zeros(len(x), 8)
+        for t in range(x.shape[1]):
+            h, c = self.cell(x[:, t], h, c)
+        return self.out(h)
+
+
 class UNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -108,5 +150,7 @@ def pictured() -> dict[str, Graph]:
         "unet": graph.capture(UNet(), small),
         "siamese": graph.capture(Siamese(), small[..., :8, :8], small[..., 8:, 8:]),
         "second derivative": second_derivative(),
+        "recurrent": graph.capture(Recurrent(), tg.randn(2, 30, 4)),
+        "gated": graph.capture(Gated(), tg.randn(2, 30, 4)),
         "long names": graph.capture(wide, tg.randn(1, 2)),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictured import Gated, Recurrent
 
 import tinygrad_cnn as tg
 import tinygrad_cnn.nn.functional as F
@@ -237,6 +238,60 @@ def test_modules_that_are_alike_are_drawn_once() -> None:
     assert f"{12 * 576:,} params" in dot
     assert all(edge.source < edge.target for edge in folded.edges if folded[edge.source].kind == "op")
     assert sum(len(members) for members in folded.members.values()) == len(g)
+
+
+def test_the_rounds_of_a_loop_are_drawn_once() -> None:
+    g = graph.capture(Recurrent(), tg.randn(2, 30, 4))
+    folded = fold_repeats(fold_layers(g))
+    assert [node.name for node in folded.ops] == ["getitem", "linear", "linear", "add", "tanh", "stack", "linear"]
+    assert [folded.times.get(node.id) for node in folded.ops] == [30] * 5 + [None] * 2
+    names = [(folded[a].name, folded[b].path) for a, b in folded.loops]
+    assert names == [("tanh", "hh")]  # the state
+    assert sorted(i for members in folded.members.values() for i in members) == list(range(len(g)))
+    words = [" ".join(text.split()) for text in words_of(g.to_svg())]
+    for shown in (
+        "getitem [:, 0 … 29] \N{MULTIPLICATION SIGN}30",
+        "ih \N{MULTIPLICATION SIGN}30",
+        "hh \N{MULTIPLICATION SIGN}30",
+        "tanh \N{MULTIPLICATION SIGN}30",
+        "next round",
+        "out",
+    ):
+        assert words.count(shown) == 1, shown
+    assert "\N{MULTIPLICATION SIGN}30" not in g.to_dot(fold="layers")
+    total = sum(cost.flops for i, cost in g.costs().items() if g[i].path == "ih")
+    assert f"{total / 1e3:.3g} k" in g.to_dot(overlay="flops")
+    back = g.run().backward(np.ones((2, 30, 2), np.float32)).graph
+    assert "in loops: the gradients of the first round" in back.to_dot(backward=True)
+    assert back.to_dot(fold="repeat", backward=True).count("dir=back") == 6  # one for each edge that has a gradient
+    inside = graph.capture(Gated(), tg.randn(2, 30, 4))
+    assert len(inside.ops) == 30 * 16 + 1
+    dot = inside.to_dot()
+    assert dot.count("\N{MULTIPLICATION SIGN}30") == 16
+    assert dot.count("next round") == 2
+    assert "<B>cell</B>" in dot
+
+
+def test_rounds_that_differ_are_not_folded() -> None:
+    def loop(x: tg.Tensor, step: Any) -> Graph:
+        def run(x: tg.Tensor) -> tg.Tensor:
+            states = [x]
+            for t in range(12):
+                states.append(step(t, states).exp().sin())
+            return states[-1]
+
+        return fold_repeats(graph.capture(run, x))
+
+    x = tg.randn(3)
+    assert len(loop(x, lambda t, states: states[-1] + 1).ops) == 3
+    back = loop(x, lambda t, states: states[0 if t == 6 else -1] + states[-1])  # the seventh begins anew
+    assert [back.times[node.id] for node in back.ops] == [6, 6, 6, 6, 6, 6]
+    odd = loop(x, lambda t, states: states[-1].cos() if t % 2 else states[-1] + 1)
+    assert [(node.name, odd.times[node.id]) for node in odd.ops] == [
+        (name, 6) for name in ("add", "exp", "sin", "cos", "exp", "sin")
+    ]
+    longer = loop(x, lambda t, states: tg.cat([states[-1], x]))  # no two are of one shape
+    assert len(longer.ops) == 36
 
 
 def test_modules_that_differ_are_not_folded() -> None:

@@ -146,6 +146,11 @@ class Drawing:
             self._edge(dot, edge)
             if self.backward:
                 self._gradient(dot, edge)
+        for source, target in self.graph.loops:
+            dot.edge(
+                f"n{source}", f"n{target}", constraint="false", style="dashed", color=self.theme.faint,
+                label=self._beside("next round"), tooltip="what a round hands to the next one",
+            )  # fmt: skip
         return str(dot.source)
 
     # -- modules as clusters --
@@ -258,12 +263,13 @@ class Drawing:
         is_here = self.at is not None and self.at in self._members(node)
         is_ready = not is_here and not self.ready.isdisjoint(self._members(node))
         is_marked = is_here or is_ready
+        times = f"  \N{MULTIPLICATION SIGN}{self.graph.times[node.id]}" if node.id in self.graph.times else ""
         if node.family == "shape only" and node.id not in self.layers and value is None and not is_marked:
-            text = label((f"{node.name} {words}".strip(), SMALL, False))
+            text = label((f"{node.name} {words}".strip() + times, SMALL, False))
             plain = {"color": self.theme.page, "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}
             dot.node(name, text, shape="box", style="rounded", tooltip=tooltip, **plain)
             return
-        lines = [(self._op_title(node), 12, True), (self._subtitle(node, words), SMALL, False)]
+        lines = [(self._op_title(node) + times, 12, True), (self._subtitle(node, words), SMALL, False)]
         if node.order:
             lines.append((made_by(node), SMALL, False))
         if self.fold and (parameters := self.graph.parameters_of([node])):
@@ -339,7 +345,7 @@ class Drawing:
         return f"{node.path} (call {node.call + 1} of {calls})" if calls > 1 else node.path
 
     def _subtitle(self, node: GraphNode, words: str) -> str:
-        inside = f"{node.count} ops" if node.count > 1 else ""
+        inside = f"{node.count} ops" if node.count > self.graph.times.get(node.id, 1) else ""
         if node.id not in self.layers:
             return words or inside
         info = self.graph.modules.get(node.path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
+
+import numpy as np
 
 from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.style import family_of_function
@@ -43,14 +45,20 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
         nodes.append(_renumbered(_joined(group), new))
     edges: dict[tuple[int, int, str], Edge] = {}
     gradients: dict[tuple[int, int, str], Gradient] = {}
+    folded_loops: dict[tuple[int, int], None] = {}
     for edge in graph.edges:
         source, target = place[edge.source], place[edge.target]
         loops = source > target and nodes[source].kind == "op" and drop_loops
+        if loops or (drop_loops and source == target and edge.source != edge.target):
+            folded_loops[source, target] = None
         if source != target and not loops:
             moved = (source, target, edge.argument)
             # Into a folded node one edge is enough, unless each has a gradient of its own to show.
             joined = nodes[target].count > 1 and graph.gradients is None
-            key_of_edge = (source, target, "" if joined else edge.argument)
+            argument = (
+                edge.argument.partition("[")[0] if drop_loops else edge.argument
+            )  # of each repetition another one
+            key_of_edge = (source, target, "" if joined else argument)
             if key_of_edge not in edges:
                 edges[key_of_edge] = Edge(source, target, edge.argument, edge.shape, edge.dtype, edge.nbytes)
             if graph.gradients and (found := graph.gradients.get((edge.source, edge.target, edge.argument))):
@@ -59,6 +67,7 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
     folded.gradients = None if graph.gradients is None else gradients
     folded.whole = graph.whole or graph
     folded.members = members
+    folded.loops = tuple(folded_loops)
     return folded
 
 
@@ -174,6 +183,7 @@ def _fold_paths(graph: Graph, chosen: Callable[[str], str | None]) -> Graph:
 def _with_nodes(graph: Graph, nodes: Sequence[GraphNode]) -> Graph:
     new = Graph(nodes, graph.edges, graph.modules, graph.title, origin=graph.origin, model=graph.model)
     new.gradients, new.whole, new.members, new.repeats = graph.gradients, graph.whole, graph.members, graph.repeats
+    new.times, new.loops = graph.times, graph.loops
     return new
 
 
@@ -181,10 +191,15 @@ def _with_nodes(graph: Graph, nodes: Sequence[GraphNode]) -> Graph:
 
 
 def fold_repeats(graph: Graph) -> Graph:
-    """The graph in which modules that follow each other and are alike are drawn once, marked with how many they are.
+    """The graph in which what repeats itself is drawn once, marked with how many times.
 
-    Alike: of one class, side by side in one parent, with the same ops on the same shapes.
+    That is modules that follow each other and are alike: of one class, side by side in one parent, with the same ops on
+    the same shapes; and then rounds of a loop: the same ops again and again, each round on the results of the last.
     """
+    return _fold_loops(_fold_modules_alike(graph))
+
+
+def _fold_modules_alike(graph: Graph) -> Graph:
     stretches = _stretches(graph)
     keys: dict[int, Hashable] = {}
     repeats: dict[str, tuple[str, int]] = {}
@@ -204,7 +219,7 @@ def fold_repeats(graph: Graph) -> Graph:
         if node.id in keys and (new := made.get(origin[node.id][0])) is not None:
             nodes[new] = replace(node, id=new, count=node.count)
     new_graph = _with_nodes(folded, nodes)
-    new_graph.repeats = repeats
+    new_graph.repeats, new_graph.loops = repeats, ()
     return new_graph
 
 
@@ -250,6 +265,98 @@ def _adjacent(
 def _likeness(graph: Graph, path: str, node: GraphNode) -> Any:
     parameters = tuple(p.shape for p in graph.parameters_of([node]))
     return node.path.removeprefix(path), node.name, node.shape, node.dtype, str(sorted(node.params.items())), parameters
+
+
+# ---- loops -------------------------------------------------------------------------------------------------
+
+_ROUNDS = 3  # so many are a loop
+_FEW = 12  # ops that are not worth it
+_LONGEST_ROUND = 200  # ops
+
+
+def _fold_loops(graph: Graph) -> Graph:
+    """The graph in which the rounds of each loop are one, each op marked with the number of rounds."""
+    keys: dict[int, Hashable] = {}
+    rounds: dict[int, int] = {}
+    for start, length, count in _loops(graph):
+        for i, node in enumerate(graph.ops[start : start + length * count]):
+            keys[node.id] = ("loop", start, i % length)
+            rounds[node.id] = count
+    if not keys:
+        return graph
+    folded = fold(graph, lambda node: keys.get(node.id), drop_loops=True)
+    made = {members[0]: i for i, members in folded.members.items()}
+    nodes = list(folded.nodes)
+    firsts: dict[Hashable, GraphNode] = {}
+    for node in graph.ops:
+        if node.id in keys:  # the last round is shown: the first may begin with other things
+            first = firsts.setdefault(keys[node.id], node)
+            new = made[graph.members.get(first.id, (first.id,))[0]]
+            nodes[new] = replace(node, id=new, count=nodes[new].count, params=_from_to(first.params, node.params))
+            folded.times[new] = rounds[node.id]
+    folded.repeats = graph.repeats
+    return _with_nodes(folded, nodes)
+
+
+def _from_to(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that run from round to round, as `0 … 29`: those of slices, each dimension by itself."""
+    found = dict(last)
+    if first != last:
+        a, b = (x["index"] if isinstance(x["index"], tuple) else (x["index"],) for x in (first, last))
+        found["index"] = tuple(y if x == y else f"{x} … {y}" for x, y in zip(a, b, strict=True))
+    return found
+
+
+def _loops(graph: Graph) -> Iterable[tuple[int, int, int]]:
+    """Of each loop the place of its first op, the ops in a round, the rounds; of several that which holds most."""
+    ops = graph.ops
+    numbers: dict[Any, int] = {}
+    marks = np.array([numbers.setdefault(_mark(graph, node), len(numbers)) for node in ops], np.int64)
+    best = np.zeros((3, len(ops)), np.int64)  # by place: the ops that a loop holds from there on, a round's, the rounds
+    for length in range(1, min(_LONGEST_ROUND, len(ops) // _ROUNDS) + 1):
+        differ = np.flatnonzero(marks[:-length] != marks[length:])
+        ends = np.append(differ, len(ops) - length)[np.searchsorted(differ, np.arange(len(ops) - length))]
+        counts = (ends - np.arange(len(ops) - length)) // length + 1
+        sizes = np.where(counts >= _ROUNDS, counts * length, 0)
+        better = np.flatnonzero(sizes > best[0, : len(sizes)])
+        best[:, better] = sizes[better], np.full(len(better), length), counts[better]
+    places = {node.id: i for i, node in enumerate(ops)}
+    start = 0
+    while start < len(ops):
+        held, length, count = (int(n) for n in best[:, start])
+        count = _rounds(graph, ops, places, start, length, count) if held >= _FEW else 0
+        if count >= _ROUNDS and count * length >= _FEW:
+            yield start, length, count
+            start += length * count
+        else:
+            start += 1
+
+
+def _mark(graph: Graph, node: GraphNode) -> Any:
+    """What is the same in an op of every round; the place that a slice takes is not."""
+    params = node.params
+    if node.name == "getitem":
+        index = params["index"]
+        params = {"dimensions": len(index) if isinstance(index, tuple) else 1}
+    parameters = tuple(p.id for p in graph.parameters_of([node]))
+    return node.path, node.name, node.composite, node.shape, node.dtype, str(sorted(params.items())), parameters
+
+
+def _rounds(graph: Graph, ops: Sequence[GraphNode], places: dict[int, int], start: int, length: int, count: int) -> int:
+    """How many rounds take from the one before what the second takes from the first."""
+
+    def taken(place: int) -> list[tuple[str, int]]:
+        """Where an op's arguments come from: so many ops before it in the loop, or a node outside."""
+        found = []
+        for edge in graph.into(ops[place]):
+            source = places.get(edge.source, -1)
+            found.append(("before", place - source) if source >= start else ("outside", edge.source))
+        return found
+
+    for place in range(start + 2 * length, start + count * length):
+        if taken(place) != taken(place - length):
+            return (place - start) // length
+    return count
 
 
 # ---- large graphs ------------------------------------------------------------------------------------------

@@ -140,6 +140,8 @@ class Graph:
         self.whole: Graph | None = None  # of a folded graph: what it was folded from
         self.members: dict[int, tuple[int, ...]] = {}  # of a folded graph: the nodes of `whole` in each node
         self.repeats: dict[str, tuple[str, int]] = {}  # modules that stand for several: the last one, how many
+        self.times: dict[int, int] = {}  # ops that stand for those of several rounds of a loop: how many rounds
+        self.loops: tuple[tuple[int, int], ...] = ()  # from which op to which one the next round begins
         self.gradients: dict[tuple[int, int, str], Gradient] | None = None  # None: backward has not run
         self.measures: dict[str, dict[int, Any]] = {}  # what was measured of nodes: by name, then by node
         self._costs: dict[int, Cost] | None = None
@@ -359,9 +361,9 @@ class Graph:
         theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
         in the box of their op, "nodes" draws each one. fold: "layers" draws a layer of `nn`, or a function of ops like
         cross_entropy, as one box, "none" draws each op, "repeat" draws modules that follow each other and are alike
-        once; a number folds modules at that depth, a class (or several) its modules, and a function those modules for
-        which it is true. "auto", the default, folds layers; from 60 boxes on what repeats itself; and of a graph of
-        300 nodes or more as much as it takes to be read. The picture says so.
+        once, and the rounds of a loop; a number folds modules at that depth, a class (or several) its modules, and a
+        function those modules for which it is true. "auto", the default, folds layers; from 60 boxes on what repeats
+        itself; and of a graph of 300 nodes or more as much as it takes to be read. The picture says so.
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
         ties or gradcheck. backward: draw gradients too. at: the number of a node to mark as
         the one where backward stands; ready: the numbers of those that it can do next (`backward_steps` knows both).

@@ -43,13 +43,15 @@ def _notes(drawing: Drawing) -> list[str]:
     """What a reader must know of this picture: what was folded, whether backward has run."""
     graph, whole, notes = drawing.graph, drawing.whole, []
     boxes, ops = len(graph.ops), len(whole.ops)
-    if boxes < ops and (len(whole.nodes) >= MANY or graph.repeats or ops >= TALL):
-        notes.append(f'folded: {ops:,} ops in {boxes:,} boxes (fold="none" draws each)')
+    if boxes < ops and (len(whole.nodes) >= MANY or graph.repeats or graph.times or ops >= TALL):
+        notes.append(f'folded: {ops:,} ops in {boxes:,} box{"" if boxes == 1 else "es"} (fold="none" draws each)')
     if drawing.backward:
         so_far = " sent so far" if drawing.at is not None or drawing.ready else ""
         notes.append(
             "backward has not run" if graph.gradients is None else f"dashed: gradients{so_far}, with shape and norm"
         )
+        if graph.times and graph.gradients is not None:
+            notes.append("in loops: the gradients of the first round")
     if failed := [node for node in graph.ops if node.error]:
         notes.append(f"the run failed in {failed[0].name}, the red box at the end")
     return notes
