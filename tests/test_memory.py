@@ -107,12 +107,13 @@ def test_from_several_threads_at_once(pool: Any) -> None:
     assert not failed, failed[0]
 
 
-def test_a_freed_block_is_the_next_of_its_size(pool: Any) -> None:
+@pytest.mark.parametrize(("size", "same"), [(100_000, True), (99_000, True), (55_000, True), (45_000, False)])
+def test_a_freed_block_is_the_next_of_up_to_twice_the_size(pool: Any, size: int, same: bool) -> None:
     first = allocator.malloc.ctypes(pool.ctypes.data, 100_000)
     allocator.free.ctypes(pool.ctypes.data, first, 100_000)
-    second = allocator.malloc.ctypes(pool.ctypes.data, 99_000)
-    assert second == first
-    allocator.free.ctypes(pool.ctypes.data, second, 99_000)
+    second = allocator.malloc.ctypes(pool.ctypes.data, size)
+    assert (second == first) is same
+    allocator.free.ctypes(pool.ctypes.data, second, size)
 
 
 def test_what_is_held_is_at_most_twice_what_was_used(pool: Any) -> None:

@@ -7,8 +7,9 @@ the ones that it was made with, so it may outlive the context.
 A block begins with a header of three integers, right before the data: its size, its class, and the address that malloc
 gave. Small blocks are malloc's matter. Others start on a cache line, so that no vector of eight floats crosses one, and
 their sizes are rounded up to a class, eight of which there are between a power of two and the next. Each class has a
-list of its free blocks, linked through their first word. What is held, in use or free, is never more than twice what
-was in use at most; a block that would make it more sends all free ones back to malloc.
+list of its free blocks, linked through their first word; a request takes the first of up to twice its size. What is
+held, in use or free, is never more than twice what was in use at most; a block that would make it more sends all free
+ones back to malloc.
 
 One thread at a time may change the lists: a spin lock, for a few instructions, keeps the others out.
 """
@@ -28,6 +29,7 @@ from tinygrad_cnn.kernels.fast.spin import pause
 # Sizes in bytes. Below SMALL there is nothing to gain; below POOLED malloc reuses memory by itself.
 WORD, HEADER, LINE, SMALL, POOLED = 8, 24, 64, 1024, 32 * 1024
 CLASSES = 8 * 64
+REACH = 9  # so many classes are looked through for a free block: up to twice the size
 # The words of the pool's memory: the lock, bytes in use now and at most, bytes that are free, then the lists.
 LOCK, USED, PEAK, FREE, LISTS = 0, 8, 9, 10, 16
 
@@ -139,20 +141,25 @@ def _take(pool, size, zeroed):  # type: ignore[no-untyped-def]
     """A block of at least `size` bytes, or 0 if there is no memory."""
     if size < POOLED:
         return _new(size, -1, zeroed)
-    kind, size = _class_of(size)
+    asked = size
+    kind, size = _class_of(asked)
     _lock(pool)
-    head = pool + (LISTS + kind) * WORD
-    data = _peek(head)
-    if data != 0:
-        _poke(head, _peek(data))
-        _poke(pool + FREE * WORD, _peek(pool + FREE * WORD) - size)
+    data = 0
+    for larger in range(kind, min(kind + REACH, CLASSES)):
+        head = pool + (LISTS + larger) * WORD
+        data = _peek(head)
+        if data != 0:
+            size = _peek(data - 3 * WORD)
+            _poke(head, _peek(data))
+            _poke(pool + FREE * WORD, _peek(pool + FREE * WORD) - size)
+            break
     used = _peek(pool + USED * WORD) + size
     _poke(pool + USED * WORD, used)
     _poke(pool + PEAK * WORD, max(used, _peek(pool + PEAK * WORD)))
     _unlock(pool)
     if data != 0:
         if zeroed:
-            _memset(data, 0, size)
+            _memset(data, 0, asked)
         return data
     data = _new(size, kind, zeroed)
     if data == 0:
