@@ -23,6 +23,7 @@ from PIL import Image
 import tinygrad_cnn as tg
 from tinygrad_cnn import cli, serialization
 from tinygrad_cnn.data import mnist
+from tinygrad_cnn.errors import UserError
 from tinygrad_cnn.train import Checkpoint, Run, build, predict
 from tinygrad_cnn.train.images import ink_share, prepare, read_image
 
@@ -614,6 +615,20 @@ def test_an_image_of_the_right_size_is_left_alone(tmp_path: Path) -> None:
     Image.fromarray(255 - digit).convert("RGBA").save(tmp_path / "light.png")
     for name in ("dark.png", "light.png"):
         np.testing.assert_allclose(read_image(tmp_path / name, (1, 28, 28), 20 / 28)[0], digit / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "end"), [(np.uint16, "png"), (np.int32, "tif")])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, dtype: Any, end: str) -> None:
+    digit = mnist()[1].images[3, 0]
+    path = tmp_path / f"deep.{end}"
+    Image.fromarray((digit.astype(np.int64) * 257).astype(dtype)).save(path)
+    np.testing.assert_allclose(read_image(path, (1, 28, 28), 20 / 28)[0], digit / 255, atol=1e-6)
+
+
+def test_more_than_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((28, 28), 70_000, np.int32)).save(tmp_path / "deep.tif")
+    with pytest.raises(UserError, match=r"grey values are 70000 to 70000, expected 16 bits at most"):
+        read_image(tmp_path / "deep.tif", (1, 28, 28))
 
 
 def test_a_transparent_ground_is_paper(tmp_path: Path) -> None:

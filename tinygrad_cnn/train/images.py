@@ -43,6 +43,8 @@ def read_image(path: str | os.PathLike[str], in_shape: tuple[int, int, int], ink
         with Image.open(path) as file:
             file.load()
             image = ImageOps.exif_transpose(file) or file
+            if image.mode.startswith("I"):
+                image = _in_eight_bits(image)
             if image.has_transparency_data:
                 paper = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(paper, image.convert("RGBA"))
@@ -53,6 +55,16 @@ def read_image(path: str | os.PathLike[str], in_shape: tuple[int, int, int], ink
         reason = str(error).partition("\n")[0]
         raise UserError(f"{os.fspath(path)}: not a picture that can be read ({reason})") from error
     return prepare(image, in_shape, ink)
+
+
+def _in_eight_bits(image: Image) -> Image:
+    """A grey picture of 16 bits in 8: Pillow's own conversion would cut off whatever is above 255."""
+    from PIL import Image
+
+    grey = np.asarray(image)
+    if grey.size and not 0 <= grey.min() <= grey.max() < 2**16:
+        raise ValueError(f"its grey values are {grey.min()} to {grey.max()}, expected 16 bits at most")
+    return Image.fromarray((grey // 257).astype(np.uint8))
 
 
 def prepare(image: Image, in_shape: tuple[int, int, int], ink: float = 1.0) -> Pixels:
