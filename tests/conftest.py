@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import hypothesis
+import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
@@ -34,6 +35,13 @@ def pytest_report_header() -> list[str]:
         "PyTorch: found, tests/peers run" if HAS_TORCH else "PyTorch: not installed, tests/peers are left out",
         "Chromium: found, tests/browser run" if browser else "Chromium: not found, tests/browser are left out",
     ]
+
+
+@pytest.fixture(scope="module")
+def as_in_an_op() -> Iterator[None]:
+    """Ops run kernels where NumPy warns of nothing."""
+    with np.errstate(all="ignore"):
+        yield
 
 
 @pytest.fixture(autouse=True)

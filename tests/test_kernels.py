@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,7 @@ from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size
 Array = np.ndarray[Any, Any]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def as_in_an_op() -> Iterator[None]:
-    """Ops run kernels where NumPy warns of nothing."""
-    with np.errstate(all="ignore"):
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_an_op")
 
 
 def random(*shape: int, seed: int = 0) -> Array:

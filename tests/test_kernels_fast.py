@@ -28,11 +28,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def as_in_an_op() -> Iterator[None]:
-    """Ops run kernels where NumPy warns of nothing."""
-    with np.errstate(all="ignore"):
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_an_op")
 
 
 def guarded(x: Array, at_end: bool) -> Array:

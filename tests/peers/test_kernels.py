@@ -10,7 +10,7 @@ import pytest
 
 from tinygrad_cnn.kernels import reference
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.usefixtures("as_in_an_op")]
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
