@@ -226,3 +226,33 @@ def test_after_a_fork_and_at_the_end_of_the_process() -> None:
     if child:
         assert os.waitpid(child, 0)[1] == 0
     """)
+
+
+def test_kernels_do_without_a_pool_that_cannot_be_made() -> None:
+    output = in_a_new_process("""
+    import numpy as np
+    from numpy._core import multiarray
+    import tinygrad_cnn as tg
+    from tinygrad_cnn.kernels import dispatch, memory
+
+    def fails():
+        raise OSError("no such symbol")
+
+    memory._Numpy = fails
+    y = [tg.nn.functional.relu(tg.zeros(1, 200_000)) for _ in range(3)][-1]
+    assert "elementwise" in dispatch._modules and dispatch._broken is None
+    assert multiarray.get_handler_name(y.array) == "default_allocator"
+    """)
+    assert output.count("memory is not reused between steps (OSError: no such symbol)") == 1
+
+
+def test_switched_off_inside_a_backward() -> None:
+    x = tg.ones(100_000, requires_grad=True)
+    y = tg.nn.functional.relu(x)
+    before = kernels.reuse_memory()
+    try:
+        y.register_hook(lambda g: kernels.reuse_memory(False) and None)
+        y.sum().backward()
+        assert holder_of((y + 1).array) == "default_allocator"
+    finally:
+        kernels.reuse_memory(before)

@@ -435,3 +435,12 @@ def test_plateau_takes_a_tensor() -> None:
     for metric in (tg.tensor(1.0), tg.tensor(2.0)):
         scheduler.step(metric)
     assert scheduler.get_last_lr() == [0.05]
+
+
+def test_no_warning_from_an_optimizer() -> None:
+    p = tg.nn.Parameter(tg.ones(3))
+    optimizer = tg.optim.SGD([p], lr=1e30)
+    for _ in range(3):
+        p.grad = tg.full((3,), 3e38)
+        optimizer.step()
+    assert not np.isfinite(p.detach().numpy()).any()

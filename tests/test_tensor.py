@@ -501,3 +501,17 @@ def test_save_and_load_nested_state() -> None:
         assert type(tg.load(file)) is type(one)
     with pytest.raises(TypeError, match="save: there is a set, expected"):
         tg.save({1, 2}, file)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ops_warn_of_nothing_on_any_thread(threads: int) -> None:
+    """Reference kernels of a large batch run on the workers too, which have NumPy settings of their own."""
+    before = tg.kernels.get_num_threads()
+    tg.kernels.set_num_threads(threads)
+    try:
+        x, w = tg.full((8, 4, 16, 16), np.inf, dtype=tg.float64), tg.zeros(4, 4, 3, 3, dtype=tg.float64)
+        assert np.isnan(tg.nn.functional.conv2d(x, w).numpy()).all()
+        y = x.reshape(8, -1) @ tg.zeros(1024, 1024, dtype=tg.float64)
+        assert np.isnan(y.numpy()).all()
+    finally:
+        tg.kernels.set_num_threads(before)

@@ -360,13 +360,16 @@ class Tensor(Variable):
 
     # ---- others of its dtype ----
 
-    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
-        """A copy of `data` as a tensor of this one's dtype: `x.new_tensor([1, 2])`."""
+    def _made(self, function: str, *args: Any, dtype: Any, **options: Any) -> Tensor:
+        """What the creation function of that name makes, of this tensor's dtype if none is given."""
         from tinygrad_cnn import creation
 
-        return creation.tensor(
-            data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-        )
+        made: Tensor = getattr(creation, function)(*args, dtype=self.dtype if dtype is None else dtype, **options)
+        return made
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
+        """A copy of `data` as a tensor of this one's dtype: `x.new_tensor([1, 2])`."""
+        return self._made("tensor", data, dtype=dtype, device=device, requires_grad=requires_grad)
 
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
         """Zeros of this tensor's dtype: `x.new_zeros(2, 3)` or `x.new_zeros((2, 3))`.
@@ -375,37 +378,21 @@ class Tensor(Variable):
         >>> tg.tensor([7]).new_zeros(2)
         tensor([0, 0])
         """
-        from tinygrad_cnn import creation
-
-        return creation.zeros(
-            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-        )
+        return self._made("zeros", *size, dtype=dtype, device=device, requires_grad=requires_grad)
 
     def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
         """Ones of this tensor's dtype."""
-        from tinygrad_cnn import creation
-
-        return creation.ones(
-            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-        )
+        return self._made("ones", *size, dtype=dtype, device=device, requires_grad=requires_grad)
 
     def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _Bool = False) -> Tensor:
         """Unset elements of this tensor's dtype."""
-        from tinygrad_cnn import creation
-
-        return creation.empty(
-            *size, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-        )
+        return self._made("empty", *size, dtype=dtype, device=device, requires_grad=requires_grad)
 
     def new_full(
         self, size: Any, fill_value: _Float, *, dtype: Any = None, device: Any = None, requires_grad: _Bool = False
     ) -> Tensor:
         """`fill_value` everywhere, in this tensor's dtype."""
-        from tinygrad_cnn import creation
-
-        return creation.full(
-            size, fill_value, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-        )
+        return self._made("full", size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
     # ---- into other types ----
 

@@ -55,9 +55,8 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
             moved = (source, target, edge.argument)
             # Into a folded node one edge is enough, unless each has a gradient of its own to show.
             joined = nodes[target].count > 1 and graph.gradients is None
-            argument = (
-                edge.argument.partition("[")[0] if drop_loops else edge.argument
-            )  # of each repetition another one
+            # `tensors[0]`, `tensors[1]`: of each repetition another one.
+            argument = edge.argument.partition("[")[0] if drop_loops else edge.argument
             key_of_edge = (source, target, "" if joined else argument)
             if key_of_edge not in edges:
                 edges[key_of_edge] = Edge(source, target, edge.argument, edge.shape, edge.dtype, edge.nbytes)

@@ -365,8 +365,8 @@ class Graph:
         function those modules for which it is true. "auto", the default, folds layers; from 60 boxes on what repeats
         itself; and of a graph of 300 nodes or more as much as it takes to be read. The picture says so.
         overlay: colours and numbers for flops, backward (FLOPs), memory, saved, time, mean, std, gradient, nan, dead,
-        ties or gradcheck. backward: draw gradients too. at: the number of a node to mark as
-        the one where backward stands; ready: the numbers of those that it can do next (`backward_steps` knows both).
+        ties or gradcheck. backward: draw gradients too. at: the number of a node to mark as the one where backward
+        stands; ready: the numbers of those that it can do next (`backward_steps` knows both).
         legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
         has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer. dpi: of a

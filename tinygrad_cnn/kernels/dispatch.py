@@ -90,7 +90,7 @@ def _load(name: str) -> Any:
     try:
         fast = importlib.import_module("tinygrad_cnn.kernels.fast")
         _modules[name] = fast.load(name)
-        memory.use_pool(fast.load("allocator"))
+        memory.use_pool(lambda: fast.load("allocator"))
     except Exception as error:
         if _choice == "fast":
             raise

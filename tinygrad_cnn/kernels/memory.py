@@ -5,8 +5,9 @@ it back when it is freed, and then every first touch of a page is a fault: half 
 arrays that kernels make come from a pool (fast/allocator.py). NumPy has the setting for it (NEP 49) in each context of
 Python's `contextvars`, so the arrays of the rest of the process are not concerned.
 
-The pool is there as soon as a fast kernel has run, in CPython with the GIL on 64-bit processors. `reuse_memory(False)`
-or the environment variable TINYGRAD_CNN_REUSE_MEMORY=0 do without it.
+The pool is there as soon as a fast kernel has run, in CPython on 64-bit processors; where it cannot be made, malloc
+does as everywhere else, after one warning. `reuse_memory(False)` or the environment variable
+TINYGRAD_CNN_REUSE_MEMORY=0 do without it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import ctypes
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +46,7 @@ class _Handler(ctypes.Structure):
 
 
 class _Numpy:
-    """Two functions of NumPy's C API that Python does not have."""
+    """A function of NumPy's C API that Python does not have, and the allocator that NumPy came with."""
 
     def __init__(self) -> None:
         address = ctypes.pythonapi.PyCapsule_GetPointer
@@ -53,7 +55,7 @@ class _Numpy:
         table = ctypes.cast(address(numpy._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
         # Their places in the table never change: NumPy's C API only grows.
         self.set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[304])
-        self.get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(table[305])
+        self.default = ctypes.PYFUNCTYPE(ctypes.py_object)(table[305])()  # PyDataMem_GetHandler
 
 
 class _Pool:
@@ -79,25 +81,29 @@ _enabled = os.environ.get("TINYGRAD_CNN_REUSE_MEMORY", "1") != "0"
 _numpy: _Numpy | None = None
 _pool: _Pool | None = None
 _handler: Any = None  # the pool's while it is in use
+_possible = sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8
 
 
-def use_pool(allocator: Any) -> None:
-    """Kernels allocate from a pool from now on, unless somebody said otherwise; the dispatcher has just loaded it."""
-    global _numpy, _pool
-    if _pool is None and _is_possible():
-        _numpy, _pool = _Numpy(), _Pool(allocator)
-        if _enabled:
-            _choose(_pool.handler)
-
-
-def _is_possible() -> bool:
-    return sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8
+def use_pool(load: Callable[[], Any]) -> None:
+    """Kernels allocate from a pool from now on, unless somebody said otherwise. `load` gives the module allocator."""
+    global _numpy, _pool, _possible
+    if _pool is not None or not _possible:
+        return
+    try:
+        _numpy, _pool = _Numpy(), _Pool(load())
+    except Exception as error:
+        _possible = False
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(f"memory is not reused between steps ({reason}), which is slower", RuntimeWarning, stacklevel=6)
+        return
+    if _enabled:
+        _choose(_pool.handler)
 
 
 def _choose(handler: Any) -> None:
     global _handler
     assert _numpy is not None
-    kernel_context.run(_numpy.set_handler, handler or _numpy.get_handler())
+    kernel_context.run(_numpy.set_handler, handler or _numpy.default)
     _handler = handler
 
 

@@ -169,7 +169,7 @@ def aligned(count: int, multiple: int) -> int:
 
 @kernel(int64(filled(float32, 1)))
 def _to_next_line(room):  # type: ignore[no-untyped-def]
-    """How many floats there are before the first that begins a cache line (array.__array_interface__ takes 2 µs)."""
+    """How many floats there are before the first that begins a cache line."""
     return -(room.ctypes.data // 4) % LINE
 
 
