@@ -66,12 +66,13 @@ def acquire(values: list[Any]) -> None:
                     _restore.setdefault(key, [owner]).append(array)
             finally:
                 _give()
-        elif type(array) is tuple:
+        elif type(array) is tuple and array and type(array[0]) is not int:  # a shape has nothing to lock
             among = list(array)
             acquire(among)
             shared += among[len(array) :]
             values[i] = tuple(among[: len(array)])
-    values += shared
+    if shared:
+        values += shared
 
 
 def release(values: Sequence[Any]) -> None:
@@ -91,7 +92,7 @@ def release(values: Sequence[Any]) -> None:
                         locked.setflags(True)  # type: ignore[call-arg]
             finally:
                 _give()
-        elif type(array) is tuple:
+        elif type(array) is tuple and array and type(array[0]) is not int:
             release(array)
 
 

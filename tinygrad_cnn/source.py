@@ -17,21 +17,25 @@ _FILES = (
     "per_sample.py",
 )  # fmt: skip
 _ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph")))
-_is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
+
+
+class _Inside(dict[str, bool]):
+    """Of each file, whether it is the engine's. (A file name knows its hash, a code object works it out each time.)"""
+
+    def __missing__(self, name: str) -> bool:
+        inside = self[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
+        return inside
+
+
+_is_engine = _Inside()
 
 
 def user_line() -> tuple[CodeType, int]:
     """The code object and the instruction offset of the innermost frame outside the engine."""
     frame = sys._getframe(2)  # the caller itself is the engine
-    while True:
-        code = frame.f_code
-        name = code.co_filename
-        inside = _is_engine.get(name)
-        if inside is None:
-            inside = _is_engine[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
-        if not inside or frame.f_back is None:
-            return code, frame.f_lasti
+    while _is_engine[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
+    return frame.f_code, frame.f_lasti
 
 
 def line_number(code: CodeType, instruction: int) -> int:

@@ -34,8 +34,12 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
-    if type(value) is tuple and len(value) == n and set(map(type, value)) == {int} and min(value) >= least:
-        return value  # as layers give it
+    if type(value) is tuple and len(value) == n:  # as layers give it
+        for v in value:
+            if type(v) is not int or v < least:
+                break
+        else:
+            return value
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
     except TypeError:
