@@ -215,16 +215,19 @@ def parts(count: int, work: float) -> list[tuple[int, int]]:
     >>> parts(10, work=0)
     [(0, 10)]
     """
-    n = min(_threads, count) if work >= WORTH_SHARING else 1
-    if n <= 1:
+    if work < WORTH_SHARING or _threads == 1 or count <= 1:
         return [(0, count)]
+    n = min(_threads, count)
     return [(count * i // n, count * (i + 1) // n) for i in range(n)]
 
 
 def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
     """Call `function(*job)` for every job: the first here, each other one on a worker if they are free."""
+    if len(jobs) == 1:
+        function(*jobs[0])
+        return
     team = _team
-    if len(jobs) > 1 and team.busy.acquire(blocking=False):
+    if team.busy.acquire(blocking=False):
         try:
             _run_together(team, function, jobs)
         finally:
@@ -256,7 +259,11 @@ def _run_together(team: _Team, function: Callable[..., Any], jobs: Sequence[tupl
 
 def share(function: Callable[..., Any], count: int, work: float, *args: Any) -> None:
     """Call `function(*args, start, stop)` so that every number below `count` is covered once."""
-    run(function, [(*args, start, stop) for start, stop in parts(count, work)])
+    cuts = parts(count, work)
+    if len(cuts) == 1:
+        function(*args, 0, count)
+    else:
+        run(function, [(*args, start, stop) for start, stop in cuts])
 
 
 class _Blas:

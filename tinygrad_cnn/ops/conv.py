@@ -34,6 +34,8 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
+    if type(value) is int and value >= least:
+        return (value,) * n
     if type(value) is tuple and len(value) == n:  # as layers give it
         for v in value:
             if type(v) is not int or v < least:
