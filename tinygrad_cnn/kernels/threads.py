@@ -1,7 +1,7 @@
 """Threads for the kernels: how many, and the workers that share a kernel's work with the calling thread.
 
 A worker that has finished a job looks out for the next one for a moment before it sleeps (TINYGRAD_CNN_SPIN, in
-microseconds: 200; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
+microseconds: 1,000; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
 while a kernel calls it (and told back afterwards): its own threads would go on spinning and take the cores from ours.
 On Linux the workers keep off the processor of the thread that gives them work.
 
@@ -29,8 +29,8 @@ __all__ = ["get_num_threads", "set_num_threads"]
 WORTH_SHARING = 500_000
 # Seconds for which a thread that waits for a signal spins before it sleeps, and for which the one that gives out a job
 # holds the GIL afterwards.
-SPIN = 1e-6 * float(os.environ.get("TINYGRAD_CNN_SPIN", "200"))
-GRACE = 4e-6
+SPIN = 1e-6 * float(os.environ.get("TINYGRAD_CNN_SPIN", "1000"))
+GRACE = 10e-6
 
 
 def set_num_threads(n: int) -> None:
