@@ -414,7 +414,9 @@ def conv_grads(
     stride, padding, extra, dilation = _geometry(weight.shape[2:], stride, padding, dilation)
     x, g = _batched(input, n), _batched(g, n)
     dx, dw, db = kernels.conv_backward(g, _extended(x, extra), weight, stride, padding, dilation, groups, needs)
-    return None if dx is None else _cropped(dx, x.shape).reshape(input.shape), dw, db
+    if dx is not None and dx.shape != input.shape:
+        dx = _cropped(dx, x.shape).reshape(input.shape)
+    return dx, dw, db
 
 
 def conv_transpose_grad_input(
