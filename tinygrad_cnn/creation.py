@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "is_floating_point", "is_tensor", "linspace", "logspace", "multinomial", "normal", "numel", "ones", "ones_like",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor",
+    "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "is_floating_point", "is_tensor",
+    "linspace", "logspace", "multinomial", "normal", "numel", "ones", "ones_like", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -52,6 +53,28 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, this is {type(ndarray).__name__}")
     return Tensor(locks.share(_checked(np.asarray(ndarray))))  # of a subclass, such as a matrix, just the numbers
+
+
+def _typed(name: str, dtype: np.dtype[Any]) -> Callable[..., Tensor]:
+    """PyTorch's old constructor of one dtype: of data, or of lengths. It stands for its dtype in `x.type(...)` too."""
+
+    def make(*data: Any) -> Tensor:
+        if all(isinstance(x, int) for x in data):
+            return empty(*data, dtype=dtype) if data else empty(0, dtype=dtype)
+        return tensor(*data, dtype=dtype)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"A tensor of {dtype}: `{name}([1, 2])` of these numbers, `{name}(2, 3)` of this shape and unset."
+    make.dtype = dtype  # type: ignore[attr-defined]  # NumPy takes what has a dtype for that dtype
+    return make
+
+
+BoolTensor = _typed("BoolTensor", dtype_of(bool))
+ByteTensor = _typed("ByteTensor", dtype_of(np.uint8))
+DoubleTensor = _typed("DoubleTensor", dtype_of(np.float64))
+FloatTensor = _typed("FloatTensor", dtype_of(np.float32))
+IntTensor = _typed("IntTensor", dtype_of(np.int32))
+LongTensor = _typed("LongTensor", dtype_of(np.int64))
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:

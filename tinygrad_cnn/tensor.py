@@ -153,14 +153,17 @@ class Handle:
 class Tensor(Variable):
     """An n-dimensional array of numbers that can take part in a graph, with PyTorch's methods.
 
-    `array` is the ndarray itself. `Tensor(data)` wraps an ndarray without a copy; use `tensor(data)` for all else.
+    `array` is the ndarray itself. `Tensor(data)` wraps an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old
+    word for `empty(2, 3)`; use `tensor(data)` for all else.
     """
 
     __slots__ = ()
     __hash__ = Variable.__hash__
 
-    def __init__(self, data: Any = ()) -> None:
+    def __init__(self, data: Any = (), *lengths: _Int) -> None:
         array = data.array if isinstance(data, Variable) else data
+        if lengths or type(data) is int:
+            array = np.empty((data, *lengths), np.float32)
         self.array = array if isinstance(array, np.ndarray) else np.array(array, np.float32)
         self.tracked = False
         self.node = None
@@ -465,7 +468,7 @@ class Tensor(Variable):
         """The tensor itself: it is on the CPU already."""
         return self
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         """The tensor itself, or a copy in order where its memory is not."""
         return self if self.array.flags.c_contiguous else ops.clone(self)
 
