@@ -153,8 +153,9 @@ class Handle:
 class Tensor(Variable):
     """An n-dimensional array of numbers that can take part in a graph, with PyTorch's methods.
 
-    `array` is the ndarray itself. `Tensor(data)` wraps an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old
-    word for `empty(2, 3)`; use `tensor(data)` for all else.
+    `array` is the ndarray itself, as the ops see it. Writing to it raises while a graph needs it; but nobody notices a
+    write to a slice of it that is older than the op. `numpy()` gives it so that this is safe too. `Tensor(data)` wraps
+    an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old word for `empty(2, 3)`; use `tensor(data)` otherwise.
     """
 
     __slots__ = ()
@@ -195,7 +196,8 @@ class Tensor(Variable):
     def data(self) -> Tensor:
         """The same memory, cut off from the graph; or, assigned, another tensor's memory in place of this one's.
 
-        Data of another shape raise a RuntimeError while a live graph would send this tensor a gradient of the old one.
+        Data of another shape or dtype raise a RuntimeError while a live graph would send this tensor a gradient of the
+        old ones.
         """
         return wrap(self.array)
 
@@ -205,12 +207,12 @@ class Tensor(Variable):
             raise TypeError(f"data: the new data are a {type(value).__name__}, expected a Tensor")
         if self.tracked and not value.is_floating_point():
             raise TypeError(f"data: this tensor requires grad, so it expects floats, the new data are {value.dtype}")
-        if value.shape != self.shape and self.tracked:
+        if self.tracked and (value.shape, value.dtype) != (self.shape, self.dtype):
             needed = f"it is the result of {self.node!r}" if self.node is not None else autograd.user_of(self)
             if needed is not None:
                 raise RuntimeError(
-                    f"data: a live graph expects a gradient of shape {self.shape} for this tensor ({needed}), the new"
-                    f" data are {value.shape}; run backward first, or let go of the graph"
+                    f"data: a live graph expects a gradient for this tensor of {self.dtype} {self.shape} ({needed}),"
+                    f" the new data are {value.dtype} {value.shape}; run backward first, or let go of the graph"
                 )
         self.array = value.array
 
