@@ -532,6 +532,14 @@ def test_pytorchs_old_constructors() -> None:
         tg.autograd.Variable(tg.ones(2), requires_grad=True)
 
 
+def test_numbers_that_do_not_go_into_integers_are_told() -> None:
+    x = tg.tensor(np.array([1, 2], np.uint8))
+    with pytest.raises(ValueError, match=r"^mul: Python integer -1 out of bounds for uint8 — at .*test_tensor.py:\d+$"):
+        x * -1
+    with pytest.raises(ValueError, match=r"^masked_fill: value is -inf, the input holds uint8, expected a number that"):
+        x.masked_fill(x > 1, float("-inf"))
+
+
 def test_a_result_is_written_into_out() -> None:
     x, out = tg.tensor([[1.0, 2.0]]), tg.zeros(1, 2)
     assert tg.mul(x, 3, out=out) is out

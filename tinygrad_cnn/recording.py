@@ -397,7 +397,7 @@ class Op(Generic[P]):
             if self.promotes:
                 values = promote(values)
             out = self._compute(values, params)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
         if self.keeps:
@@ -480,7 +480,7 @@ class Op(Generic[P]):
 
     def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
         """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
-        kind = next(t for t in (TypeError, IndexError, ValueError) if isinstance(error, t))
+        kind = next((t for t in (TypeError, IndexError) if isinstance(error, t)), ValueError)
         text = str(error)
         if not text.startswith(f"{self.name}: "):
             text = f"{self.name}: {text}"

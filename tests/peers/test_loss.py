@@ -299,3 +299,22 @@ def test_errors(name: str, inputs: Any, options: Any, message: str) -> None:
 def test_a_class_number_out_of_range_is_an_index_error() -> None:
     with pytest.raises(IndexError, match="target holds 3"):
         loss.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 3]))
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_weights_of_classes_learn(reduction: str, label_smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    x, p, w = rng.normal(size=(3, 4)), rng.random((3, 4)), rng.random(4)
+    options = {"reduction": reduction, "label_smoothing": label_smoothing}
+    compare(ours("cross_entropy"), theirs("cross_entropy"), x, p, w, **options)
+    labels = np.array([2, 0, 2])  # with class numbers PyTorch refuses; probabilities of 0 and 1 say the same
+
+    def of_numbers(x: Any, w: Any) -> Any:
+        return ours("cross_entropy")(x, tg.tensor(labels), w, **options)
+
+    def of_probabilities(x: Any, w: Any) -> Any:
+        losses = theirs("cross_entropy")(x, torch.eye(4, dtype=x.dtype)[labels], w, **options)
+        return losses * 3 / w[labels].sum() if reduction == "mean" else losses
+
+    compare(of_numbers, of_probabilities, x, w)

@@ -713,6 +713,8 @@ def masked_fill(input: Array, mask: Array, value: Array) -> Any:
     check_mask("mask", mask)
     if np.ndim(value):
         raise ValueError(f"value has shape {np.shape(value)}, expected one number")
+    if input.dtype.kind in "iu" and not np.isfinite(value):
+        raise ValueError(f"value is {value}, the input holds {input.dtype}, expected a number that goes into it")
     return np.where(mask, np.asarray(value).astype(input.dtype), input)
 
 

@@ -103,7 +103,7 @@ def cross_entropy(
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
-    axis = _class_axis("cross_entropy", input, weight)
+    axis, weight = _class_axis("cross_entropy", input, weight), _weights(weight)
     classes = input.shape[axis]
     if target.dtype.kind == "f":
         if target.shape != input.shape:
@@ -134,7 +134,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
     >>> tg.nn.functional.nll_loss(tg.tensor([[-1.0, -2.0]]), tg.tensor([1]))
     tensor(2.)
     """
-    axis = _class_axis("nll_loss", input, weight)
+    axis, weight = _class_axis("nll_loss", input, weight), _weights(weight)
     labels, counts = _labels("nll_loss", input, target, axis, ignore_index)
     losses = _weighted(_pick(input, labels, axis), labels, weight)
     return _reduced_over_classes("nll_loss", losses, labels, counts, weight, reduction)
@@ -181,15 +181,20 @@ def _pick(input: Any, labels: Any, axis: int) -> Any:
     return neg(reshape(gather(input, axis, np.expand_dims(labels, axis)), labels.shape))
 
 
+def _weights(weight: Any) -> Any:
+    """The classes' weights: an array, unless they are to learn."""
+    return weight if weight is None or getattr(weight, "requires_grad", False) else array_of(weight)
+
+
 def _weighted(losses: Any, labels: Any, weight: Any) -> Any:
-    return losses if weight is None else mul(losses, array_of(weight)[labels])
+    return losses if weight is None else mul(losses, weight[labels])
 
 
 def _minus_weighted_sum(terms: Any, weight: Any) -> Any:
     """-(the terms, times the classes' weights, summed over the classes)."""
     axis = 0 if len(terms.shape) == 1 else 1
     if weight is not None:
-        terms = mul(terms, array_of(weight).reshape((-1,) + (1,) * (len(terms.shape) - axis - 1)))
+        terms = mul(terms, weight.reshape((-1,) + (1,) * (len(terms.shape) - axis - 1)))
     return neg(sum(terms, dim=axis))
 
 
@@ -199,8 +204,8 @@ def _reduced_over_classes(name: str, losses: Any, labels: Any, counts: Any, weig
         losses = where(counts, losses, 0.0)
     if reduction != "mean" or (counts is None and weight is None):
         return reduced(name, losses, reduction)
-    shares = np.ones(labels.shape, losses.dtype) if weight is None else array_of(weight)[labels]
-    return div(sum(losses), shares.sum(where=True if counts is None else counts))
+    shares = np.ones(labels.shape, losses.dtype) if weight is None else weight[labels]
+    return div(sum(losses), sum(shares if counts is None else where(counts, shares, 0.0)))
 
 
 # ---- differences -------------------------------------------------------------------------------------------
