@@ -41,6 +41,7 @@ from tinygrad_cnn.dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     half,
     int,
     int8,
@@ -49,6 +50,7 @@ from tinygrad_cnn.dtypes import (
     int64,
     long,
     result_type,
+    set_default_dtype,
     short,
     uint8,
 )
@@ -80,11 +82,11 @@ _LAZY = ("data", "graph", "plot", "testing", "train", "utils")
 __all__ = [
     "Node", "Tensor", "accelerator", "autograd", "backends", "bool", "broadcast_to", "channels_last",
     "contiguous_format", "cuda", "data", "device", "double", "e", "enable_grad", "finfo", "float", "float16",
-    "float32", "float64", "func", "get_num_threads", "graph", "half", "iinfo", "inf", "inference_mode", "int", "int16",
-    "int32", "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "kernels", "linalg", "long", "nan", "nn",
-    "no_grad", "ops", "optim", "pi", "plot", "preserve_format", "random", "result_type",
-    "set_float32_matmul_precision", "set_grad_enabled", "set_num_threads", "short", "testing", "train", "trap",
-    "uint8", "use_deterministic_algorithms", "utils",
+    "float32", "float64", "func", "get_default_dtype", "get_num_threads", "graph", "half", "iinfo", "inf",
+    "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled",
+    "kernels", "linalg", "long", "nan", "nn", "no_grad", "ops", "optim", "pi", "plot", "preserve_format", "random",
+    "result_type", "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_num_threads", "short",
+    "testing", "train", "trap", "uint8", "use_deterministic_algorithms", "utils",
 ]  # fmt: skip
 __all__ += creation.__all__
 __all__ += [name for name in ops.__all__ if name not in ("broadcast_to", "cast", "sum_to")]

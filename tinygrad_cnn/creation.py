@@ -28,7 +28,7 @@ __all__ = [
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: a number, nested lists of numbers, an ndarray or a Tensor.
 
-    Python floats become float32, Python integers int64; an array keeps its dtype.
+    Python floats get the default dtype, float32, Python integers int64; an array keeps its dtype.
 
     >>> import tinygrad_cnn as tg
     >>> tg.tensor([[1, 2], [3, 4]])
@@ -88,7 +88,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
         except ValueError as error:
             raise ValueError(f"tensor: the nested lists have unequal lengths ({error})") from None
         if dtype is None and (array.size == 0 or (array.dtype == np.float64 and not _holds_float64(data))):
-            array = array.astype(np.float32)
+            array = array.astype(dtype_of(None))
     return _checked(array if dtype is None else array.astype(dtype_of(dtype), copy=False))
 
 
@@ -100,7 +100,7 @@ def _plain(data: Any) -> Any:
 
 
 def _holds_float64(data: Any) -> bool:
-    """Whether NumPy's or our float64 is among nested sequences, where Python's own floats count as float32."""
+    """Whether NumPy's or our float64 is among nested sequences, where Python's own floats get the default dtype."""
     if isinstance(data, (list, tuple)):
         return any(_holds_float64(x) for x in data)
     return getattr(data, "dtype", None) == np.float64
@@ -232,7 +232,7 @@ def arange(
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: the steps of {step} do not lead from {start} to {end}")
     if dtype is None:
-        dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else np.float32
+        dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else dtype_of(None)
     if dtype_of(dtype) == np.int64:  # PyTorch counts the steps of narrower integers between the ends as they are given
         start, end, step = _ends(dtype, start, end, step)
     count = math.ceil((end - start) / step)

@@ -164,8 +164,8 @@ class Tensor(Variable):
     def __init__(self, data: Any = (), *lengths: _Int) -> None:
         array = data.array if isinstance(data, Variable) else data
         if lengths or type(data) is int:
-            array = np.empty((data, *lengths), np.float32)
-        self.array = array if isinstance(array, np.ndarray) else np.array(array, np.float32)
+            array = np.empty((data, *lengths), dtype_of(None))
+        self.array = array if isinstance(array, np.ndarray) else np.array(array, dtype_of(None))
         self.tracked = False
         self.node = None
         self._grad = None
@@ -339,7 +339,7 @@ class Tensor(Variable):
     def __repr__(self) -> str:
         formats: Any = {"float_kind": _float_format(self.array)} if self.dtype.kind == "f" else None
         text = np.array2string(self.array, separator=", ", prefix="tensor(", formatter=formats)
-        if self.dtype not in (np.float32, np.int64, np.bool_):
+        if self.dtype not in (dtype_of(None), np.int64, np.bool_):
             text += f", dtype={self.dtype}"
         if self.node is not None:
             text += f", grad_fn=<{self.node.op.name}>"

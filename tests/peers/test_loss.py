@@ -318,3 +318,34 @@ def test_weights_of_classes_learn(reduction: str, label_smoothing: float) -> Non
         return losses * 3 / w[labels].sum() if reduction == "mean" else losses
 
     compare(of_numbers, of_probabilities, x, w)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_losses_of_pairs(reduction: str, margin: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), np.array([1, -1, 1, -1, -1])
+    options = {"margin": margin, "reduction": reduction}
+    compare(ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x, y, target, **options)
+    compare(ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x[0], y[0], np.array(-1), **options)
+    compare(ours("margin_ranking_loss"), theirs("margin_ranking_loss"), x[:, 0], y[:, 0], target, **options)
+    x[4] = 0.0  # where PyTorch adds a 1e-12 that is rounded to float32
+    compare(
+        ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x, y, target, bound=1e-9, orders=1, **options
+    )
+    a, b, t = tg.tensor(x), tg.tensor(y), tg.tensor(target)
+    assert tg.equal(
+        tg.nn.CosineEmbeddingLoss(**options)(a, b, t),
+        ours("cosine_embedding_loss")(a, b, t, margin, reduction=reduction),
+    )
+    assert tg.equal(
+        tg.nn.MarginRankingLoss(**options)(a[:, 0], b[:, 0], t),
+        ours("margin_ranking_loss")(a[:, 0], b[:, 0], t, margin, reduction=reduction),
+    )
+
+
+def test_pairs_that_do_not_fit_are_told() -> None:
+    with pytest.raises(
+        ValueError, match=r"cosine_embedding_loss: the inputs are \(2, 3\) and \(2, 3\), the target \(3,\)"
+    ):
+        ours("cosine_embedding_loss")(tg.ones(2, 3), tg.ones(2, 3), tg.ones(3))

@@ -29,6 +29,7 @@ from tinygrad_cnn.ops.elementwise import (
     mul,
     neg,
     rsub,
+    sqrt,
     square,
     sub,
     where,
@@ -38,8 +39,9 @@ from tinygrad_cnn.ops.reduce import mean, sum, vector_norm
 from tinygrad_cnn.ops.shape import reshape
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "huber_loss",
-    "kl_div", "l1_loss", "mse_loss", "nll_loss", "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity",
+    "cross_entropy", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss",
+    "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
 
@@ -420,3 +422,39 @@ def triplet_margin_loss(
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
     return reduced("triplet_margin_loss", clamp_min(add(sub(near, far), margin), 0), reduction)
+
+
+@composite
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Any:
+    """1 - cos of the angle between two vectors where `target` is 1, max(cos - margin, 0) where it is -1.
+
+    input1 and input2: (N, D) with a target (N,), or (D,) with a target (). Any other target gives 0.
+
+    >>> import tinygrad_cnn as tg
+    >>> x, y = tg.tensor([[1.0, 0.0], [3.0, 4.0]]), tg.tensor([[0.0, 2.0], [3.0, 4.0]])
+    >>> tg.nn.functional.cosine_embedding_loss(x, y, tg.tensor([1, -1]), margin=0.5, reduction="none")
+    tensor([1.0000, 0.5000])
+    """
+    if input1.shape != input2.shape or target.shape != input1.shape[:-1] or len(target.shape) > 1:
+        raise ValueError(
+            f"cosine_embedding_loss: the inputs are {input1.shape} and {input2.shape}, the target {target.shape}, "
+            "expected (N, D) twice and (N,), or (D,) twice and ()"
+        )
+    lengths = mul(add(sum(square(input1), -1), 1e-12), add(sum(square(input2), -1), 1e-12))
+    cos = div(sum(mul(input1, input2), -1), sqrt(lengths))
+    apart = where(eq(target, -1), clamp_min(sub(cos, margin), 0), 0.0)
+    return reduced("cosine_embedding_loss", where(eq(target, 1), rsub(cos, 1), apart), reduction)
+
+
+@composite
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean") -> Any:
+    """max(-target · (input1 - input2) + margin, 0): the first should be larger where `target` is 1, smaller where -1.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nn.functional.margin_ranking_loss(tg.tensor([1.0, 1.0]), tg.tensor([3.0, 3.0]), tg.tensor([1, -1]))
+    tensor(1.)
+    """
+    losses = clamp_min(add(mul(neg(target), sub(input1, input2)), margin), 0)
+    return reduced("margin_ranking_loss", losses, reduction)
