@@ -29,6 +29,15 @@ def test_the_error_says_what_to_use(name: str) -> None:
         looked_up(use)
 
 
+@pytest.mark.parametrize("name", ABSENT)
+def test_so_does_the_error_of_an_import(name: str) -> None:
+    place, _, last = name.rpartition(".")
+    with pytest.raises(ImportError, match=rf"^cannot import name '{last}' from '[\w.]+'; {re.escape(ABSENT[name])}$"):
+        exec(f"from {'.'.join(('tinygrad_cnn', place)).rstrip('.')} import {last}")
+    with pytest.raises(ImportError, match=r"^cannot import name 'nonsense' from 'tinygrad_cnn.autograd' \("):
+        exec("from tinygrad_cnn.autograd import nonsense")
+
+
 @pytest.mark.parametrize("module", [tg, tg.autograd, tg.func, tg.nn, tg.optim])
 def test_other_names_are_told_as_python_does(module: Any) -> None:
     with pytest.raises(AttributeError, match=rf"^module '{module.__name__}' has no attribute 'nonsense'$"):

@@ -169,6 +169,18 @@ def test_models_without_a_convolution_have_fewer_pictures(shell: Shell, idx: Pat
     assert set(os.listdir(tmp_path / "m")) == FILES | PICTURES - {"filters.png", "feature_maps.png"}
 
 
+def test_images_too_small_for_a_filter_have_no_refresher(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for part, n in (("train", 20), ("t10k", 10)):
+        pixels, labels = np.arange(n, dtype=np.uint8), np.arange(n, dtype=np.uint8) % 10
+        for kind, array in (("images-idx3", pixels.reshape(n, 1, 1)), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    shell.good("train", "--model", "mlp", "--data", folder, "--epochs", "1", "--out", "m")
+    assert set(os.listdir(tmp_path / "m")) == FILES | PICTURES - {"filters.png", "feature_maps.png", "refresher.png"}
+
+
 def test_small_digits_train_too(shell: Shell) -> None:
     out = shell.good("train", "--data", "digits", "--epochs", "2")
     assert float(out.splitlines()[-1].removeprefix("test accuracy: ")) > 0.5

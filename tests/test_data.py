@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn.data import (
+    BatchSampler,
     ConcatDataset,
     DataLoader,
     Dataset,
@@ -19,8 +20,11 @@ from tinygrad_cnn.data import (
     Sampler,
     SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
+    default_convert,
     random_split,
     transforms,
 )
@@ -311,6 +315,50 @@ def test_random_sampler_draws_as_many_as_asked():
     assert sorted(free[:3]) != sorted(free[3:6]) or sorted(free[:3]) != [0, 1, 2]
 
 
+def test_subset_sampler_shuffles_what_it_is_given():
+    sampler = SubsetRandomSampler(Tensor(np.arange(40, 60)), generator=seeded())
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == list(range(40, 60))
+    assert first != second
+    assert list(sampler.again()) == second
+    assert len(sampler) == 20
+
+
+def test_weighted_sampler_draws_by_weight():
+    drawn = list(WeightedRandomSampler([1.0, 0.0, 3.0], 4000, generator=seeded()))
+    assert len(drawn) == 4000
+    assert drawn.count(1) == 0
+    assert 0.7 < drawn.count(2) / 4000 < 0.8
+    once = WeightedRandomSampler(Tensor(np.array([0.1, 0.9, 0.4])), 3, replacement=False, generator=seeded())
+    assert sorted(once) == [0, 1, 2]
+    with pytest.raises(ValueError, match="num_samples is 3, a row has 2 weights above 0"):
+        WeightedRandomSampler([1, 1, 0], 3, replacement=False)
+    with pytest.raises(ValueError, match="num_samples is 0, expected at least 1"):
+        WeightedRandomSampler([1, 1, 0], 0)
+
+
+def test_batch_sampler_decides_on_the_batches():
+    batches = BatchSampler(SequentialSampler("abcdefg"), 3, drop_last=True)
+    assert (list(batches), len(batches)) == ([[0, 1, 2], [3, 4, 5]], 2)
+    loader = DataLoader("abcdefg", batch_sampler=batches)
+    assert (list(loader), len(loader)) == ([["a", "b", "c"], ["d", "e", "f"]], 2)
+    assert list(DataLoader("abc", batch_sampler=[[2, 0], [], [1]], collate_fn="".join)) == ["ca", "", "b"]
+    assert len(BatchSampler([4, 4, 4], 2, drop_last=False)) == 2
+    for size in (0, 2.0, True):
+        with pytest.raises(ValueError, match=f"BatchSampler: batch_size is {size}, expected an integer of at least 1"):
+            BatchSampler([0], size, drop_last=False)
+
+
+def test_without_a_batch_size_samples_come_one_by_one():
+    dataset = [(np.full(2, i, np.float32), {"n": i}) for i in range(3)]
+    loader = DataLoader(dataset, batch_size=None, sampler=[2, 0])
+    assert len(loader) == 2
+    assert [(x.array.tolist(), y) for x, y in loader] == [([2, 2], {"n": 2}), ([0, 0], {"n": 0})]
+    assert list(DataLoader(Stream(), batch_size=None)) == list(range(7))
+    assert list(DataLoader([1, 2], batch_size=None, collate_fn=str)) == ["1", "2"]
+    assert default_convert(Pair(np.float64(1), "b")).left.array.dtype == np.float64
+
+
 def test_any_iterable_of_numbers_is_a_sampler():
     loader = DataLoader("abcd", 2, sampler=[3, 1, 0])
     assert list(loader) == [["d", "b"], ["a"]]
@@ -330,7 +378,9 @@ def test_a_stream_comes_in_batches():
     ("arguments", "error", "message"),
     [
         ({"batch_size": 0}, ValueError, "DataLoader: batch_size is 0, expected at least 1"),
-        ({"batch_size": None}, TypeError, "DataLoader: batch_size is None, expected an integer"),
+        ({"batch_size": None, "drop_last": True}, ValueError, "batch_size=None and drop_last=True, but samples come"),
+        ({"batch_sampler": [[0]], "batch_size": 2}, ValueError, "got a batch_sampler, expected no batch_size"),
+        ({"batch_sampler": [[0]], "shuffle": True}, ValueError, "got a batch_sampler, expected no batch_size"),
         ({"batch_size": 2.0}, TypeError, "DataLoader: batch_size is 2.0, expected an integer"),
         ({"sampler": [0], "shuffle": True}, ValueError, "got a sampler and shuffle=True, expected one of the two"),
     ],
@@ -340,7 +390,7 @@ def test_loader_says_which_argument_does_not_fit(arguments, error, message):
         DataLoader(range(3), **arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"shuffle": True}, {"sampler": [0]}])
+@pytest.mark.parametrize("arguments", [{"shuffle": True}, {"sampler": [0]}, {"batch_sampler": [[0]]}])
 def test_a_stream_cannot_be_reordered(arguments):
     with pytest.raises(ValueError, match="got an IterableDataset, expected no sampler and no shuffle with it"):
         DataLoader(Stream(), **arguments)
@@ -392,11 +442,18 @@ def make(kind, generator):
         "short batch dropped": {"shuffle": True, "drop_last": True},
         "augmented": {"shuffle": True, "transform": transforms.add_noise},
         "sampler": {"sampler": RandomSampler(range(23), replacement=True, generator=seeded(9))},
+        "weighted": {"sampler": WeightedRandomSampler(np.arange(23.0), 22, generator=generator)},
+        "subset": {"sampler": SubsetRandomSampler(range(1, 22), generator=generator)},
+        "batches": {"batch_sampler": BatchSampler(RandomSampler(x, generator=generator), 4, drop_last=False)},
+        "one by one": {"batch_size": None, "shuffle": True},
     }[kind]
-    return DataLoader(TensorDataset(x), 4, generator=generator, **arguments)
+    if "batch_size" not in arguments and "batch_sampler" not in arguments:
+        arguments["batch_size"] = 4
+    return DataLoader(TensorDataset(x), generator=generator, **arguments)
 
 
 KINDS = ["in order", "shuffled", "short batch dropped", "augmented", "sampler"]
+KINDS += ["weighted", "subset", "batches", "one by one"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -282,7 +282,7 @@ def test_a_folder_that_lacks_a_file(tmp_path, missing):
     ("name", "array", "message"),
     [
         (FILES[0], np.zeros(30, ">u1"), r"holds uint8 \(30,\), expected images: uint8 \(N, H, W\)"),
-        (FILES[0], np.zeros((0, 5, 4), ">u1"), r"holds uint8 \(0, 5, 4\), expected images"),
+        (FILES[0], np.zeros((0, 5, 4), ">u1"), r"holds no image, its shape is \(0, 5, 4\); expected at least one"),
         (
             FILES[1],
             np.zeros((30, 5, 4), ">u1"),

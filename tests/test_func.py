@@ -132,3 +132,78 @@ def test_checkpoint_keeps_less() -> None:
     assert set(kept.node.saved) == {"tensors"}
     with tg.no_grad():
         assert not func.checkpoint(tg.exp, x).requires_grad
+
+
+# ---- modules as functions ----------------------------------------------------------------------------------
+
+
+def test_a_module_is_called_with_other_parameters_and_keeps_its_own() -> None:
+    model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.BatchNorm1d(3), tg.nn.Linear(3, 1)).double().eval()
+    given = {name: p.detach() * 2 for name, p in model.named_parameters()}
+    statistics = {"1.running_mean": point(1.0, 2.0, 3.0)}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = point(1.0, -2.0).reshape(1, 2)
+    out = func.functional_call(model, (given, statistics), x)
+    assert all(tg.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(isinstance(p, tg.nn.Parameter) for p in model.parameters())
+    model.load_state_dict(before | given | statistics)
+    assert tg.equal(out, model(x))
+    assert func.functional_call(model, given, (x,), {}).tolist() == func.functional_call(model, given, x).tolist()
+
+
+def test_gradients_go_to_the_parameters_that_were_given() -> None:
+    model = tg.nn.Linear(2, 1)
+    given = {"weight": tg.tensor([[1.0, 2.0]], requires_grad=True)}
+    func.functional_call(model, given, tg.tensor([3.0, 4.0])).sum().backward()
+    assert given["weight"].grad is not None
+    assert given["weight"].grad.tolist() == [[3.0, 4.0]]
+    assert model.weight.grad is None
+
+
+def test_tied_parameters_change_under_both_names() -> None:
+    class Tied(tg.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = tg.nn.Linear(2, 2, bias=False)
+            self.b = tg.nn.Linear(2, 2, bias=False)
+            self.b.weight = self.a.weight
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            out: tg.Tensor = self.b(self.a(x))
+            return out
+
+    model, x = Tied(), tg.ones(2)
+    zero = {"a.weight": tg.zeros(2, 2)}
+    assert func.functional_call(model, zero, x).tolist() == [0.0, 0.0]
+    tg.nn.init.eye_(model.a.weight)
+    two = {"a.weight": tg.eye(2) * 2}
+    assert func.functional_call(model, two, x).tolist() == [4.0, 4.0]
+    assert func.functional_call(model, two, x, tie_weights=False).tolist() == [2.0, 2.0]
+
+
+def test_functional_call_says_what_does_not_fit_and_gives_the_parameters_back() -> None:
+    model = tg.nn.Linear(2, 1)
+    own = model.weight
+    with pytest.raises(ValueError, match="functional_call: Linear has no parameter or buffer 'weights'"):
+        func.functional_call(model, {"weights": own}, tg.ones(2))
+    with pytest.raises(ValueError, match="functional_call: 'bias' of Linear is not given"):
+        func.functional_call(model, {"weight": own}, tg.ones(2), strict=True)
+    with pytest.raises(ValueError, match="linear"):
+        func.functional_call(model, {"weight": tg.ones(1, 5)}, tg.ones(2))
+    assert model.weight is own
+
+
+def test_gradients_with_respect_to_a_dict_of_parameters_have_its_form() -> None:
+    parameters = {"w": point(2.0, 3.0), "rest": [point(1.0), (point(5.0),)]}
+
+    def loss(p: dict[str, tg.Tensor], x: tg.Tensor) -> tuple[tg.Tensor, str]:
+        return (p["w"] * x).sum() * p["rest"][1][0].sum() + p["rest"][0].sum() * 3, "seen"
+
+    g, aux = func.grad(loss, has_aux=True)(parameters, point(1.0, 10.0))
+    assert aux == "seen"
+    assert g["w"].tolist() == [5.0, 50.0]
+    assert (g["rest"][0].tolist(), g["rest"][1][0].tolist()) == ([3.0], [32.0])
+    (gp, gx), (value, _) = func.grad_and_value(loss, (0, 1), has_aux=True)(parameters, point(1.0, 10.0))
+    assert (gp["w"].tolist(), gx.tolist(), value.item()) == ([5.0, 50.0], [10.0, 15.0], 163.0)
+    with pytest.raises(TypeError, match="func: an argument is float, expected a Tensor"):
+        func.grad(lambda p: p["x"])({"x": 1.0})

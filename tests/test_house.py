@@ -22,6 +22,7 @@ ORDER = [
     {"absent", "kernels", "random", "dtypes", "modes", "source"},
     {"locks"},
     {"recording"},
+    {"function"},
     {"autograd"},
     {"ops"},
     {"tensor"},
@@ -38,13 +39,13 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
-    "recording.py": 530,
+    "recording.py": 540,
     "autograd.py": 245,
     "tensor.py": 680,
     "ops": 3500,
     "kernels": 3850,
     "nn": 2200,
-    ".": 24400,
+    ".": 24800,
 }
 
 

@@ -33,6 +33,9 @@ def models() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
         "layer norm": (nn.LayerNorm(4), (3, 4)),
         "group norm": (nn.GroupNorm(2, 4), (4, 3, 3)),
         "prelu": (nn.PReLU(3), (3, 4)),
+        "conv_transpose1d": (nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), (4, 7)),
+        "conv_transpose2d": (nn.ConvTranspose2d(2, 3, (3, 2), stride=2, dilation=(1, 2), bias=False), (2, 4, 5)),
+        "conv_transpose3d": (nn.ConvTranspose3d(2, 3, 2, stride=2, padding=1), (2, 3, 4, 3)),
         "batch norm, eval": (nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3).eval()), (2, 5, 5)),
     }
 
@@ -74,6 +77,53 @@ def test_weights_that_pass_through_ops_of_their_own() -> None:
 
     for ours, expected in zip(func.per_sample_grad(losses(x), [w, v]), by_a_loop(losses, x, [w, v]), strict=True):
         np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-10)
+
+
+PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Callable[[tg.Tensor, tg.Tensor], tg.Tensor]]] = {
+    "addmm": ((4,), (4, 3), lambda x, w: tg.addmm(w[0], x, w, beta=0.5, alpha=2)),
+    "a batch of matrices": ((2, 6, 4), (2, 4, 3), lambda x, w: x @ w),
+    "a batch of one matrix": ((2, 6, 4), (1, 1, 4, 3), lambda x, w: x @ w),
+    "from the left": ((4, 2), (3, 4), lambda x, w: w @ x),
+    "a batch from the left": ((2, 4, 5), (2, 3, 4), lambda x, w: w @ x),
+    "a vector from the left": ((2, 4, 3), (4,), lambda x, w: w @ x),
+    "bmm": ((6, 4), (1, 4, 3), lambda x, w: tg.bmm(x, w.expand(N if len(x) == N else 1, 4, 3))),
+    "einsum": ((4,), (4, 3), lambda x, w: tg.einsum("ni,ij->nj", x, w)),
+    "bilinear": ((4,), (2, 4, 3), lambda x, w: tg.einsum("ni,oij,nj->no", x, w, x[:, :3])),
+    "attention": ((2, 6), (2, 6, 4), lambda x, w: tg.einsum("...hd,hde->...he", x, w)),
+    "a diagonal": ((4,), (4, 4), lambda x, w: tg.einsum("ni,ii->ni", x, w)),
+    "summed alone": ((4,), (4, 3), lambda x, w: tg.einsum("ni,jk->ni", x, w)),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products(name: str) -> None:
+    shape, weight, product = PRODUCTS[name]
+    x = tg.randn(N, *shape, dtype=tg.float64)
+    w = tg.randn(*weight, dtype=tg.float64, requires_grad=True)
+
+    def losses(batch: tg.Tensor) -> tg.Tensor:
+        return (product(batch, w) ** 2).flatten(1).sum(1)
+
+    (ours,) = func.per_sample_grad(losses(x), w)
+    np.testing.assert_allclose(ours.numpy(), by_a_loop(losses, x, [w])[0], rtol=1e-10, atol=1e-12)
+
+
+def test_a_parameter_with_a_row_for_each_sample() -> None:
+    x = tg.randn(N, 3, dtype=tg.float64)
+    own = tg.randn(N, 1, dtype=tg.float64, requires_grad=True)
+    (g,) = func.per_sample_grad((own * x).sum(1), own)
+    np.testing.assert_allclose(g.numpy()[..., 0], np.diag(x.numpy().sum(1)), rtol=1e-12)
+
+
+def test_products_in_which_the_samples_have_no_place() -> None:
+    x = tg.randn(4, N, dtype=tg.float64)
+    w, own = (tg.randn(n, 4, dtype=tg.float64, requires_grad=True) for n in (3, N))
+    with pytest.raises(ValueError, match="no op has the 5 samples in the first dimension of its result"):
+        func.per_sample_grad((w @ x).sum(0), w)
+    with pytest.raises(NotImplementedError, match=r"matmul of \(4, 5\) and a parameter of shape \(5, 4\), expected"):
+        func.per_sample_grad((own @ x).sum(0), own)
+    with pytest.raises(ValueError, match=r"a parameter of shape \(5, 4\) is not shared by the 5 samples"):
+        func.per_sample_grad(tg.einsum("ni,ni->n", own, x.t()), own)
 
 
 def test_embedding() -> None:

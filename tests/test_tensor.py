@@ -515,3 +515,57 @@ def test_ops_warn_of_nothing_on_any_thread(threads: int) -> None:
         assert np.isnan(y.numpy()).all()
     finally:
         tg.kernels.set_num_threads(before)
+
+
+def test_pytorchs_old_constructors() -> None:
+    assert (tg.Tensor(2, 3).shape, tg.Tensor(4).shape, tg.Tensor().shape) == ((2, 3), (4,), (0,))
+    assert tg.Tensor([1, 2]).dtype == tg.float32
+    assert (tg.LongTensor([1, 2]).tolist(), tg.FloatTensor(2, 1).shape, tg.FloatTensor().shape) == (
+        [1, 2],
+        (2, 1),
+        (0,),
+    )
+    assert (tg.IntTensor([1.9]).dtype, tg.BoolTensor([0, 2]).tolist()) == (tg.int32, [False, True])
+    assert (tg.ones(2).type(tg.LongTensor).dtype, tg.ones(2).to(tg.DoubleTensor).dtype) == (tg.int64, tg.float64)
+    assert tg.ByteTensor(np.array([255])).dtype == tg.uint8
+    with pytest.raises(TypeError, match=r"^Variable: a tensor is one itself; use x, or x.requires_grad_\(\)"):
+        tg.autograd.Variable(tg.ones(2), requires_grad=True)
+
+
+def test_numbers_that_do_not_go_into_integers_are_told() -> None:
+    x = tg.tensor(np.array([1, 2], np.uint8))
+    with pytest.raises(ValueError, match=r"^mul: Python integer -1 out of bounds for uint8 — at .*test_tensor.py:\d+$"):
+        x * -1
+    with pytest.raises(ValueError, match=r"^masked_fill: value is -inf, the input holds uint8, expected a number that"):
+        x.masked_fill(x > 1, float("-inf"))
+
+
+def test_a_result_is_written_into_out() -> None:
+    x, out = tg.tensor([[1.0, 2.0]]), tg.zeros(1, 2)
+    assert tg.mul(x, 3, out=out) is out
+    assert out.tolist() == [[3.0, 6.0]]
+    assert tg.matmul(x, tg.eye(2), out=out) is out
+    assert out.tolist() == x.tolist()
+    with pytest.raises(ValueError, match=r"sum: out has shape \(1, 2\), the result \(\)"):
+        tg.sum(x, out=out)
+    for operand, target in ((x.clone().requires_grad_(), out), (x, out.clone().requires_grad_())):
+        with pytest.raises(RuntimeError, match="exp: out= takes no gradient; use the tensor that exp returns"):
+            tg.exp(operand, out=target)
+    with tg.no_grad():
+        assert tg.exp(x.clone().requires_grad_(), out=out) is out
+
+
+def test_settings_that_speak_of_memory_change_nothing() -> None:
+    x = tg.ones(1, 2, 3, 3)
+    assert x.to(memory_format=tg.channels_last) is x
+    assert x.contiguous(memory_format=tg.contiguous_format) is x
+    tg.use_deterministic_algorithms(True, warn_only=True)
+    tg.set_float32_matmul_precision("high")
+    assert (tg.accelerator.is_available(), tg.accelerator.current_accelerator()) == (False, None)
+
+
+def test_the_default_stream_goes_on_from_a_state() -> None:
+    state = tg.get_rng_state()
+    first = tg.rand(3)
+    tg.set_rng_state(state)
+    assert tg.equal(tg.rand(3), first)

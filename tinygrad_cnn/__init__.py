@@ -24,7 +24,15 @@ from tinygrad_cnn.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from tinygrad_cnn.backends import cuda
+from tinygrad_cnn.backends import (
+    accelerator,
+    channels_last,
+    contiguous_format,
+    cuda,
+    preserve_format,
+    set_float32_matmul_precision,
+    use_deterministic_algorithms,
+)
 from tinygrad_cnn.creation import *
 from tinygrad_cnn.dtypes import (
     bool,
@@ -33,6 +41,7 @@ from tinygrad_cnn.dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     half,
     int,
     int8,
@@ -41,6 +50,7 @@ from tinygrad_cnn.dtypes import (
     int64,
     long,
     result_type,
+    set_default_dtype,
     short,
     uint8,
 )
@@ -70,12 +80,13 @@ __version__ = "0.1.0"
 _LAZY = ("data", "graph", "plot", "testing", "train", "utils")
 
 __all__ = [
-    "Node", "Tensor", "autograd", "backends", "bool", "broadcast_to", "cuda", "data", "device", "double", "e",
-    "enable_grad", "finfo", "float", "float16", "float32", "float64", "func", "get_num_threads", "graph", "half",
-    "iinfo", "inf", "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
-    "is_inference_mode_enabled", "kernels", "linalg", "long", "nan", "nn", "no_grad", "ops", "optim", "pi", "plot",
-    "random", "result_type", "set_grad_enabled", "set_num_threads", "short", "testing", "train", "trap", "uint8",
-    "utils",
+    "Node", "Tensor", "accelerator", "autograd", "backends", "bool", "broadcast_to", "channels_last",
+    "contiguous_format", "cuda", "data", "device", "double", "e", "enable_grad", "finfo", "float", "float16",
+    "float32", "float64", "func", "get_default_dtype", "get_num_threads", "graph", "half", "iinfo", "inf",
+    "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled",
+    "kernels", "linalg", "long", "nan", "nn", "no_grad", "ops", "optim", "pi", "plot", "preserve_format", "random",
+    "result_type", "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_num_threads", "short",
+    "testing", "train", "trap", "uint8", "use_deterministic_algorithms", "utils",
 ]  # fmt: skip
 __all__ += creation.__all__
 __all__ += [name for name in ops.__all__ if name not in ("broadcast_to", "cast", "sum_to")]

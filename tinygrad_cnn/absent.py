@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import opcode
+import sys
+
 __all__ = ["ABSENT", "absent"]
 
 _ATTENTION = "nn.functional.scaled_dot_product_attention is what there is of attention"
@@ -14,8 +17,9 @@ _CALLED = "it is called "
 ABSENT = {
     "Size": "a shape is a plain tuple",
     "absolute": f"{_CALLED}abs",
+    "amp": "everything is computed in the tensors' own dtype; leave autocast and GradScaler out",
     "asarray": "use as_tensor",
-    "autograd.Function": "write the kernel as a function under @autograd.op, with one gradient rule per argument",
+    "autocast": "everything is computed in the tensors' own dtype; leave it out",
     "autograd.detect_anomaly": "use trap, which stops at the first NaN or infinity, in forward and in backward",
     "autograd.forward_ad": "use func.jvp",
     "autograd.functional": "use func.vjp, func.jvp, func.jacrev, func.hessian or func.hvp",
@@ -25,11 +29,10 @@ ABSENT = {
     "compile": "nothing is to be compiled: the kernels are",
     "concat": f"{_CALLED}cat",
     "concatenate": f"{_CALLED}cat",
+    "distributions": "use multinomial, normal or bernoulli to draw, and log_softmax with gather for log_prob",
     "divide": f"{_CALLED}div",
-    "func.functional_call": "a module is called with its own parameters; load_state_dict gives it others",
     "func.jacfwd": "use func.jacrev",
     "func.vmap": _SINGLE,
-    "get_default_dtype": "it is float32, always; creation functions take a dtype",
     "greater": f"{_CALLED}gt",
     "greater_equal": f"{_CALLED}ge",
     "jit": "nothing is to be compiled: the kernels are",
@@ -50,14 +53,21 @@ ABSENT = {
     "optim.LBFGS": _OPTIMIZERS,
     "optim.NAdam": _OPTIMIZERS,
     "optim.RAdam": _OPTIMIZERS,
-    "set_default_dtype": "it is float32, always; creation functions take a dtype",
+    "set_default_device": "there is the CPU alone",
+    "set_printoptions": "numbers are printed with four digits; x.numpy() prints as numpy.set_printoptions says",
     "subtract": f"{_CALLED}sub",
     "vmap": _SINGLE,
 }
 
 
-def absent(module: str, name: str) -> AttributeError:
-    """The error for a name that a module of this package does not have; a module's `__getattr__` raises it."""
+def absent(module: str, name: str) -> Exception:
+    """The error for a name that a module of this package does not have; a module's `__getattr__` raises it.
+
+    To `from module import name` Python would say no more than that it cannot, so there it is an ImportError.
+    """
     place = f"{module}.{name}".partition(".")[2]
     hint = f"; {ABSENT[place]}" if place in ABSENT else ""
+    caller = sys._getframe(2)
+    if hint and caller.f_lasti >= 0 and caller.f_code.co_code[caller.f_lasti] == opcode.opmap["IMPORT_FROM"]:
+        return ImportError(f"cannot import name {name!r} from {module!r}{hint}")
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_cnn import locks
 from tinygrad_cnn.absent import absent
+from tinygrad_cnn.function import Function
 from tinygrad_cnn.kernels.memory import pooled
 from tinygrad_cnn.modes import (
     enable_grad,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
-    "Array", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
+    "Array", "Function", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
     "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
     "leaves", "no_grad", "numpy_words", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
     "wrap",
@@ -61,6 +62,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
@@ -69,7 +71,7 @@ def grad(
     outputs: a Tensor or a sequence of them. grad_outputs: the gradients that come in, one for each output; None for a
     single number means 1. create_graph: record the gradients too, so that they can be differentiated again.
     retain_graph: keep the graph for another call (default: as create_graph). allow_unused: give None for an input that
-    no output depends on, and do not raise; materialize_grads: give zeros for it.
+    no output depends on, and do not raise; materialize_grads: give zeros for it. only_inputs: always so, as in PyTorch.
 
     >>> import tinygrad_cnn as tg
     >>> x = tg.tensor(3.0, requires_grad=True)

@@ -1,10 +1,16 @@
-"""The devices that there are not, so that a program which asks for them learns so: `cuda.is_available()` is False."""
+"""The devices that there are not, so that a program which asks for them learns so: `cuda.is_available()` is False.
+
+And the settings of PyTorch's that speak of its kernels and of memory: they are accepted, and change nothing.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["cuda", "cudnn", "mps"]
+__all__ = [
+    "accelerator", "channels_last", "contiguous_format", "cuda", "cudnn", "mps", "preserve_format",
+    "set_float32_matmul_precision", "use_deterministic_algorithms",
+]  # fmt: skip
 
 
 class Absent:
@@ -13,6 +19,9 @@ class Absent:
     def is_available(self) -> bool:
         """False."""
         return False
+
+    def current_accelerator(self) -> None:
+        """None."""
 
     def device_count(self) -> int:
         """0."""
@@ -30,6 +39,20 @@ class Absent:
         """Nothing: there is nobody to wait for."""
 
 
+accelerator: Any = Absent()
 cuda: Any = Absent()
 cudnn: Any = Absent()
 mps: Any = Absent()
+
+# Values of `memory_format=`.
+channels_last = "channels_last"
+contiguous_format = "contiguous_format"
+preserve_format = "preserve_format"
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted, and changes nothing."""
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted, and changes nothing."""

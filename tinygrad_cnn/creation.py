@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
 
 __all__ = [
-    "arange", "as_tensor", "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "is_floating_point", "is_tensor", "linspace", "logspace", "multinomial", "normal", "numel", "ones", "ones_like",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor",
+    "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "is_floating_point", "is_tensor",
+    "linspace", "logspace", "multinomial", "normal", "numel", "ones", "ones_like", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -27,7 +28,7 @@ __all__ = [
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: a number, nested lists of numbers, an ndarray or a Tensor.
 
-    Python floats become float32, Python integers int64; an array keeps its dtype.
+    Python floats get the default dtype, float32, Python integers int64; an array keeps its dtype.
 
     >>> import tinygrad_cnn as tg
     >>> tg.tensor([[1, 2], [3, 4]])
@@ -54,6 +55,28 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     return Tensor(locks.share(_checked(np.asarray(ndarray))))  # of a subclass, such as a matrix, just the numbers
 
 
+def _typed(name: str, dtype: np.dtype[Any]) -> Callable[..., Tensor]:
+    """PyTorch's old constructor of one dtype: of data, or of lengths. It stands for its dtype in `x.type(...)` too."""
+
+    def make(*data: Any) -> Tensor:
+        if all(isinstance(x, int) for x in data):
+            return empty(*data, dtype=dtype) if data else empty(0, dtype=dtype)
+        return tensor(*data, dtype=dtype)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"A tensor of {dtype}: `{name}([1, 2])` of these numbers, `{name}(2, 3)` of this shape and unset."
+    make.dtype = dtype  # type: ignore[attr-defined]  # NumPy takes what has a dtype for that dtype
+    return make
+
+
+BoolTensor = _typed("BoolTensor", dtype_of(bool))
+ByteTensor = _typed("ByteTensor", dtype_of(np.uint8))
+DoubleTensor = _typed("DoubleTensor", dtype_of(np.float64))
+FloatTensor = _typed("FloatTensor", dtype_of(np.float32))
+IntTensor = _typed("IntTensor", dtype_of(np.int32))
+LongTensor = _typed("LongTensor", dtype_of(np.int64))
+
+
 def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     if isinstance(data, Tensor):
         array = data.array
@@ -65,7 +88,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
         except ValueError as error:
             raise ValueError(f"tensor: the nested lists have unequal lengths ({error})") from None
         if dtype is None and (array.size == 0 or (array.dtype == np.float64 and not _holds_float64(data))):
-            array = array.astype(np.float32)
+            array = array.astype(dtype_of(None))
     return _checked(array if dtype is None else array.astype(dtype_of(dtype), copy=False))
 
 
@@ -77,7 +100,7 @@ def _plain(data: Any) -> Any:
 
 
 def _holds_float64(data: Any) -> bool:
-    """Whether NumPy's or our float64 is among nested sequences, where Python's own floats count as float32."""
+    """Whether NumPy's or our float64 is among nested sequences, where Python's own floats get the default dtype."""
     if isinstance(data, (list, tuple)):
         return any(_holds_float64(x) for x in data)
     return getattr(data, "dtype", None) == np.float64
@@ -209,7 +232,7 @@ def arange(
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: the steps of {step} do not lead from {start} to {end}")
     if dtype is None:
-        dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else np.float32
+        dtype = np.int64 if all(isinstance(x, int) for x in (start, end, step)) else dtype_of(None)
     if dtype_of(dtype) == np.int64:  # PyTorch counts the steps of narrower integers between the ends as they are given
         start, end, step = _ends(dtype, start, end, step)
     count = math.ceil((end - start) / step)

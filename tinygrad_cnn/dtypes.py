@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "bool", "can_cast", "double", "dtype_of", "float", "float16", "float32", "float64", "half", "int", "int8",
-    "int16", "int32", "int64", "long", "plain_array", "promote", "result_type", "short", "uint8",
+    "bool", "can_cast", "double", "dtype_of", "float", "float16", "float32", "float64", "get_default_dtype", "half",
+    "int", "int8", "int16", "int32", "int64", "long", "plain_array", "promote", "result_type", "set_default_dtype",
+    "short", "uint8",
 ]  # fmt: skip
 
-_PYTHON_TYPES: dict[Any, Any] = {float: np.float32, int: np.int64, bool: np.bool_}
+_PYTHON_NUMBERS = frozenset((float, int, bool))
 
 float16 = half = np.dtype(np.float16)
 float32 = float = np.dtype(np.float32)
@@ -27,12 +28,35 @@ uint8 = np.dtype(np.uint8)
 bool = np.dtype(np.bool_)
 
 
+_default = float32
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype of what is made of Python's floats, and of floats made of integers: float32, if nothing was set."""
+    return _default
+
+
+def set_default_dtype(d: Any) -> None:
+    """Let `d`, a float dtype, be the default one from now on, in all threads.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.set_default_dtype(tg.float64)
+    >>> tg.ones(2).dtype, tg.get_default_dtype()
+    (dtype('float64'), dtype('float64'))
+    >>> tg.set_default_dtype(tg.float32)
+    """
+    global _default
+    if dtype_of(d).kind != "f":
+        raise TypeError(f"set_default_dtype: the dtype is {dtype_of(d)}, expected floats")
+    _default = dtype_of(d)
+
+
 def dtype_of(dtype: Any) -> np.dtype[Any]:
-    """The NumPy dtype that `dtype` names; None is the default, float32, and Python's `float` stands for it too."""
+    """The NumPy dtype that `dtype` names; None is the default one. Python's `float` is float64, as in PyTorch."""
     if dtype is None:
-        return float32
+        return _default
     try:
-        found: np.dtype[Any] = np.dtype(_PYTHON_TYPES.get(dtype, dtype))
+        found: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"dtype is {dtype!r}, which names none: expected tg.float32, tg.int64 ...") from None
     if found.kind not in "fiub":
@@ -41,16 +65,16 @@ def dtype_of(dtype: Any) -> np.dtype[Any]:
 
 
 def plain_array(values: Any) -> np.ndarray[Any, Any]:
-    """A list of numbers, or an ndarray of a subclass (a matrix), as a plain ndarray; Python's floats are float32."""
+    """A list of numbers (floats of the default dtype), or an ndarray of a subclass (a matrix), as a plain ndarray."""
     array = np.asarray(values)
-    return array.astype(float32) if isinstance(values, list) and array.dtype == float64 else array
+    return array.astype(_default) if isinstance(values, list) and array.dtype == float64 else array
 
 
 def promote(values: list[Any]) -> list[Any]:
     """Bring array arguments to one dtype as PyTorch does, where NumPy would choose another.
 
     A number never widens an array of its kind, and an array without dimensions never widens one that has some;
-    integers meet floats in the float's dtype; a float number makes integers the default float, float32.
+    integers meet floats in the float's dtype; a float number gives integers the default dtype.
     """
     if len(values) == 2:  # the common cases, fast
         a, b = values
@@ -59,7 +83,7 @@ def promote(values: list[Any]) -> list[Any]:
             if kind is np.ndarray:
                 if a.dtype == b.dtype:
                     return values
-            elif kind in _PYTHON_TYPES and a.dtype.kind == "f":
+            elif kind in _PYTHON_NUMBERS and a.dtype.kind == "f":
                 return values
     if any(isinstance(x, np.ndarray) for x in values):
         values = [x.item() if isinstance(x, np.generic) else x for x in values]
@@ -86,7 +110,7 @@ def result_type(*values: Any) -> np.dtype[Any]:
             continue
         top = category
         if weight == 2 and category > 0:
-            result = float32 if category == 2 else int64
+            result = _default if category == 2 else int64
         else:
             result = functools.reduce(np.promote_types, [d for d in dtypes if _category(d) == category])
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,13 @@ from tinygrad_cnn.autograd import Array, Variable, enable_grad, inference_mode, 
 from tinygrad_cnn.per_sample import per_sample_grad
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["checkpoint", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad", "vjp"]
+if TYPE_CHECKING:
+    from tinygrad_cnn.nn import Module
+
+__all__ = [
+    "checkpoint", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad",
+    "vjp",
+]  # fmt: skip
 
 
 @contextmanager
@@ -24,13 +30,36 @@ def _recording() -> Iterator[None]:
         yield
 
 
-def _inside(primal: Any) -> Tensor:
-    """The argument as a variable of this call's own; still connected to an outer differentiation, if there is one."""
+def _inside(primal: Any) -> Any:
+    """The argument as a variable of this call's own; still connected to an outer differentiation, if there is one.
+
+    Of a dict, list or tuple, as parameters come in one, each entry.
+    """
+    if isinstance(primal, Mapping):
+        return {name: _inside(x) for name, x in primal.items()}
+    if isinstance(primal, (list, tuple)):
+        return type(primal)(map(_inside, primal))
     if not isinstance(primal, Variable):
         raise TypeError(f"func: an argument is {type(primal).__name__}, expected a Tensor")
     if primal.tracked and is_grad_enabled():
         return ops.reshape(primal, primal.shape)
     return wrap(primal.array).requires_grad_()
+
+
+def _tensors(nest: Any) -> list[Any]:
+    """The Tensors in nested dicts, lists and tuples, in order."""
+    if isinstance(nest, (Mapping, list, tuple)):
+        return [x for part in (nest.values() if isinstance(nest, Mapping) else nest) for x in _tensors(part)]
+    return [nest] if isinstance(nest, Variable) else []
+
+
+def _like(nest: Any, tensors: Iterator[Any]) -> Any:
+    """The same nest with the next of `tensors` in place of each of its own."""
+    if isinstance(nest, Mapping):
+        return {name: _like(x, tensors) for name, x in nest.items()}
+    if isinstance(nest, (list, tuple)):
+        return type(nest)([_like(x, tensors) for x in nest])
+    return next(tensors)
 
 
 def _picked(args: Sequence[Any], argnums: int | Sequence[int]) -> tuple[list[Any], list[int]]:
@@ -56,37 +85,45 @@ def _gradients(out: Tensor, inputs: list[Any], seed: Any, keep: bool) -> list[Te
     return list(autograd.grad(out, inputs, seed, retain_graph=True, create_graph=keep, materialize_grads=True))
 
 
-def grad_and_value(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad_and_value(
+    func: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns the gradient of `func`, which must return one number, and that number.
 
-    The gradient is taken with respect to argument `argnums`; for a tuple of positions it is a tuple.
+    The gradient is taken with respect to argument `argnums`; for a tuple of positions it is a tuple. An argument may be
+    a dict, list or tuple of Tensors, as the parameters of a module are; its gradient has the same form. has_aux: `func`
+    returns the number and anything else, and so does the second result.
     """
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        outer = is_grad_enabled() and any(isinstance(x, Variable) and x.tracked for x in args)
+        outer = is_grad_enabled() and any(x.tracked for x in _tensors(args))
         with _recording():
             inner, places = _picked(args, argnums)
-            out = _tensor(func(*inner, **kwargs))
-            if out.numel() != 1:
+            out, aux = func(*inner, **kwargs) if has_aux else (func(*inner, **kwargs), None)
+            if _tensor(out).numel() != 1:
                 raise ValueError(f"grad: the function returned shape {out.shape}, expected one number")
-            found = _gradients(out, [inner[i] for i in places], None, outer)
+            wanted = [inner[i] for i in places]
+            found = tuple(_like(wanted, iter(_gradients(out, _tensors(wanted), None, outer))))
         value = out if outer else out.detach()
-        return (found[0] if isinstance(argnums, int) else tuple(found)), value
+        return (found[0] if isinstance(argnums, int) else found), ((value, aux) if has_aux else value)
 
     return gradient
 
 
-def grad(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the gradient of `func`, which must return one number.
+def grad(func: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of `func`, which must return one number; see `grad_and_value`.
+
+    has_aux: `func` returns the number and anything else, and the result is the gradient and that.
 
     >>> import tinygrad_cnn as tg
     >>> tg.func.grad(lambda x: x**3)(tg.tensor(2.0))
     tensor(12.)
     """
-    both = grad_and_value(func, argnums)
+    both = grad_and_value(func, argnums, has_aux)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[0]
+        found, value = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
 
     return gradient
 
@@ -199,6 +236,54 @@ def hvp(func: Callable[..., Any], inputs: Tensor, v: Tensor) -> tuple[Tensor, Te
         (g,) = _gradients(out, [x], None, True)
         (product,) = _gradients(g, [x], v, outer)
     return (out if outer else out.detach()), product
+
+
+def functional_call(
+    module: Module,
+    parameter_and_buffer_dicts: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]],
+    args: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """module(*args, **kwargs), with these Tensors for its parameters and buffers of the same dotted names.
+
+    Gradients go to the Tensors given; the module keeps its own. A parameter that has two names changes under both
+    (unless tie_weights=False). strict: each parameter and buffer must be given.
+    Errors: ValueError for a name that the module does not have, or with `strict` for one that is missing.
+
+    >>> import tinygrad_cnn as tg
+    >>> layer = tg.nn.Linear(2, 1)
+    >>> weights = {"weight": tg.tensor([[2.0, 3.0]]), "bias": tg.tensor([1.0])}
+    >>> tg.func.functional_call(layer, weights, tg.tensor([10.0, 100.0])).tolist()
+    [321.0]
+    """
+    dicts = (
+        [parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping) else parameter_and_buffer_dicts
+    )
+    given = {name: x for group in dicts for name, x in group.items()}
+    places = {}  # the registry and key where each name stands
+    for path, part in module.named_modules(remove_duplicate=False):
+        for registry in (vars(part)["_parameters"], vars(part)["_buffers"]):
+            places.update({f"{path}.{key}" if path else key: (registry, key) for key in registry})
+    own: dict[str, Any] = {name: registry[key] for name, (registry, key) in places.items() if registry[key] is not None}
+    if unknown := sorted(given.keys() - places.keys()):
+        raise ValueError(f"functional_call: {type(module).__name__} has no parameter or buffer {unknown[0]!r}")
+    if strict and (missing := sorted(own.keys() - given.keys())):
+        raise ValueError(f"functional_call: {missing[0]!r} of {type(module).__name__} is not given")
+    if tie_weights:
+        same = {id(own[name]): x for name, x in given.items() if name in own}
+        given = {name: same[id(x)] for name, x in own.items() if id(x) in same} | given
+    try:
+        for name, x in given.items():
+            registry, key = places[name]
+            registry[key] = x
+        return module(*(args if isinstance(args, tuple) else () if args is None else (args,)), **(kwargs or {}))
+    finally:
+        for name in given:
+            registry, key = places[name]
+            registry[key] = own.get(name)
 
 
 # ---- checkpointing -----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 from tinygrad_cnn import autograd
 from tinygrad_cnn.autograd import Node, no_grad, wrap
 from tinygrad_cnn.ops.conv import conv_geometry
+from tinygrad_cnn.ops.linear import einsum_grad
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["per_sample_grad"]
@@ -59,6 +60,8 @@ def _pass(losses: Tensor, targets: list[Tensor], weights: np.ndarray[Any, Any]) 
     n = len(losses)
     order, _ = autograd.reachable([losses.edge])
     of_parameters = _parameter_side(order, targets, n)
+    if id(losses.edge) in of_parameters:
+        raise ValueError(f"per_sample_grad: no op has the {n} samples in the first dimension of its result")
     needed = autograd.leading_to(order, set(map(id, targets)))
     pending: dict[int, Any] = {id(losses.edge): weights.astype(losses.dtype)}
     with no_grad():
@@ -116,17 +119,20 @@ def _sample_gradient(node: Node, i: int, g: Any, shape: tuple[int, ...], n: int)
     rule = RULES.get((op.name, argument))
     if rule is None:
         raise NotImplementedError(f"per_sample_grad: no rule for argument {argument!r} of {op.name}, at {node.where}")
-    return rule(g, shape, node.saved | node.params)
+    return rule(g, shape, node.saved | node.params | {"index": i})
 
 
 def _keep_batch(g: Any, shape: tuple[int, ...], n: int) -> Any:
     """Sum what was broadcast, as the drive does, except along the batch: (N, *S) -> (N, *shape)."""
-    if g.ndim == len(shape) and shape[0] != 1:
-        raise ValueError(f"per_sample_grad: a parameter of shape {shape} is not shared by the {n} samples")
     rest = shape[1:] if g.ndim == len(shape) else shape
     rest = (1,) * (g.ndim - 1 - len(rest)) + tuple(rest)
     axes = tuple(k + 1 for k, length in enumerate(rest) if length == 1 and g.shape[k + 1] != 1)
-    return g.sum(axis=axes, keepdims=True).reshape(n, *shape)
+    g = g.sum(axis=axes, keepdims=True)
+    if g.ndim > len(shape) or shape[0] == 1:
+        return g.reshape(n, *shape)
+    out = np.zeros((n, *shape), g.dtype)  # it has a row for each sample, as a parameter that was expanded has
+    out[np.arange(n), np.arange(n)] = g.reshape(n, *shape[1:])
+    return out
 
 
 # ---- the linear ops ----------------------------------------------------------------------------------------
@@ -143,14 +149,43 @@ def _linear_bias(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
     return g.reshape(len(g), -1, *shape).sum(axis=1)
 
 
+def _matmul_input(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
+    x = _batch_of_matrices(values["other"], shape)
+    g = g[..., None, :] if len(shape) == 1 else g
+    return _keep_batch(g @ x.swapaxes(-1, -2), shape if len(shape) > 1 else (1, *shape), len(x)).reshape(-1, *shape)
+
+
 def _matmul_other(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
-    if len(shape) > 2:
-        raise NotImplementedError(
-            f"per_sample_grad: matmul by a parameter of shape {shape}, expected a matrix or vector"
-        )
     x = values["input"]
+    if len(shape) > 2:
+        return _keep_batch(_batch_of_matrices(x, shape).swapaxes(-1, -2) @ g, shape, len(x))
     rows = x.reshape(len(x), -1, x.shape[-1])  # (N, *, K) -> (N, L, K)
     return (rows.transpose(0, 2, 1) @ g.reshape(len(x), rows.shape[1], -1)).reshape(len(x), *shape)
+
+
+def _batch_of_matrices(x: Any, shape: tuple[int, ...]) -> Any:
+    """The other argument of a product with a parameter of `shape`, if its first dimension is that of the result."""
+    if x.ndim < max(3, len(shape)):
+        raise NotImplementedError(
+            f"per_sample_grad: matmul of {x.shape} and a parameter of shape {shape}, expected (N, ..., rows, columns)"
+        )
+    return x
+
+
+def _einsum_operand(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
+    """The gradient of an operand that had the batch's label in front, which the parameter is repeated along."""
+    terms, out = values["equation"].split("->")
+    labels, shapes, i = terms.split(","), list(values["operands_shape"]), values["index"]
+    batch = out[:1]
+    if batch in labels[i]:
+        raise ValueError(f"per_sample_grad: a parameter of shape {shape} is not shared by the {len(g)} samples")
+    labels[i], shapes[i] = batch + labels[i], (len(g), *shape)
+    return einsum_grad(g, values["operands"], tuple(shapes), i, f"{','.join(labels)}->{out}")
+
+
+def _conv_transpose_weight(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
+    """That of the convolution from the result back to the input, of which this op is the adjoint."""
+    return _conv_weight(values["input"], shape, values | {"input": g})
 
 
 def _conv_weight(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
@@ -187,8 +222,11 @@ def _embedding_weight(g: Any, shape: tuple[int, ...], values: dict[str, Any]) ->
 RULES: dict[tuple[str, str], Callable[[Any, tuple[int, ...], dict[str, Any]], Any]] = {
     ("linear", "weight"): _linear_weight,
     ("linear", "bias"): _linear_bias,
+    ("matmul", "input"): _matmul_input,
     ("matmul", "other"): _matmul_other,
     ("embedding", "weight"): _embedding_weight,
     **{(f"conv{d}d", "weight"): _conv_weight for d in (1, 2, 3)},
-    **{(f"conv{d}d", "bias"): _conv_bias for d in (1, 2, 3)},
+    **{(f"conv_transpose{d}d", "weight"): _conv_transpose_weight for d in (1, 2, 3)},
+    **{(f"conv{kind}{d}d", "bias"): _conv_bias for kind in ("", "_transpose") for d in (1, 2, 3)},
+    ("einsum", "operands"): _einsum_operand,
 }

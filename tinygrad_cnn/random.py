@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Generator", "default_generator", "initial_seed", "manual_seed", "seed"]
+__all__ = [
+    "Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state",
+]  # fmt: skip
 
 
 class Generator:
@@ -72,3 +74,13 @@ def seed() -> int:
 def initial_seed() -> int:
     """The seed that the default stream was last started from."""
     return default_generator.initial_seed()
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The state of the default stream, for `set_rng_state`: plain numbers and strings, where PyTorch has bytes."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: dict[str, Any]) -> None:
+    """Let the default stream go on from a state that `get_rng_state` returned."""
+    default_generator.set_state(new_state)

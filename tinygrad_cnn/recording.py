@@ -75,6 +75,9 @@ class Variable:
     _grad: Tensor | None
     hooks: dict[int, Callable[[Any], Any]] | None
 
+    def __init__(self, *_: Any, **__: Any) -> None:  # PyTorch's old Variable(x); Tensor has its own
+        raise TypeError("Variable: a tensor is one itself; use x, or x.requires_grad_() for one that is to learn")
+
     @property
     def grad(self) -> Tensor | None:
         """A leaf's gradient, to which `backward` adds: None, or of this tensor's shape and dtype."""
@@ -371,6 +374,8 @@ class Op(Generic[P]):
         inputs: Sequence[Any] = args
         params: dict[str, Any] = self.defaults
         if kwargs or len(args) != self.simple:
+            if "out" in kwargs:
+                return _into(self, args, dict(kwargs))
             inputs, params = self.bind(args, kwargs)
         values = []
         edges: list[Node | Variable | None] = []
@@ -397,7 +402,7 @@ class Op(Generic[P]):
             if self.promotes:
                 values = promote(values)
             out = self._compute(values, params)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
         if self.keeps:
@@ -487,7 +492,7 @@ class Op(Generic[P]):
 
     def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
         """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
-        kind = next(t for t in (TypeError, IndexError, ValueError) if isinstance(error, t))
+        kind = next((t for t in (TypeError, IndexError) if isinstance(error, t)), ValueError)
         text = str(error)
         if not text.startswith(f"{self.name}: "):
             text = f"{self.name}: {text}"
@@ -556,6 +561,17 @@ class Op(Generic[P]):
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def _into(op: Op[Any], args: Any, kwargs: dict[str, Any]) -> Tensor:
+    """The call with its result written into a tensor that is given: PyTorch's `out=`, which is not recorded."""
+    target = kwargs.pop("out")
+    result = op(*args, **kwargs)
+    if target.tracked or result.tracked:
+        raise RuntimeError(f"{op.name}: out= takes no gradient; use the tensor that {op.name} returns, or no_grad()")
+    if target.shape != result.shape:
+        raise ValueError(f"{op.name}: out has shape {target.shape}, the result {result.shape}")
+    return target.copy_(result)  # type: ignore[no-any-return]
 
 
 def _of_one(op: Any) -> Callable[..., Any]:

@@ -153,15 +153,19 @@ class Handle:
 class Tensor(Variable):
     """An n-dimensional array of numbers that can take part in a graph, with PyTorch's methods.
 
-    `array` is the ndarray itself. `Tensor(data)` wraps an ndarray without a copy; use `tensor(data)` for all else.
+    `array` is the ndarray itself, as the ops see it. Writing to it raises while a graph needs it; but nobody notices a
+    write to a slice of it that is older than the op. `numpy()` gives it so that this is safe too. `Tensor(data)` wraps
+    an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old word for `empty(2, 3)`; use `tensor(data)` otherwise.
     """
 
     __slots__ = ()
     __hash__ = Variable.__hash__
 
-    def __init__(self, data: Any = ()) -> None:
+    def __init__(self, data: Any = (), *lengths: _Int) -> None:
         array = data.array if isinstance(data, Variable) else data
-        self.array = array if isinstance(array, np.ndarray) else np.array(array, np.float32)
+        if lengths or type(data) is int:
+            array = np.empty((data, *lengths), dtype_of(None))
+        self.array = array if isinstance(array, np.ndarray) else np.array(array, dtype_of(None))
         self.tracked = False
         self.node = None
         self._grad = None
@@ -192,7 +196,8 @@ class Tensor(Variable):
     def data(self) -> Tensor:
         """The same memory, cut off from the graph; or, assigned, another tensor's memory in place of this one's.
 
-        Data of another shape raise a RuntimeError while a live graph would send this tensor a gradient of the old one.
+        Data of another shape or dtype raise a RuntimeError while a live graph would send this tensor a gradient of the
+        old ones.
         """
         return wrap(self.array)
 
@@ -202,12 +207,12 @@ class Tensor(Variable):
             raise TypeError(f"data: the new data are a {type(value).__name__}, expected a Tensor")
         if self.tracked and not value.is_floating_point():
             raise TypeError(f"data: this tensor requires grad, so it expects floats, the new data are {value.dtype}")
-        if value.shape != self.shape and self.tracked:
+        if self.tracked and (value.shape, value.dtype) != (self.shape, self.dtype):
             needed = f"it is the result of {self.node!r}" if self.node is not None else autograd.user_of(self)
             if needed is not None:
                 raise RuntimeError(
-                    f"data: a live graph expects a gradient of shape {self.shape} for this tensor ({needed}), the new"
-                    f" data are {value.shape}; run backward first, or let go of the graph"
+                    f"data: a live graph expects a gradient for this tensor of {self.dtype} {self.shape} ({needed}),"
+                    f" the new data are {value.dtype} {value.shape}; run backward first, or let go of the graph"
                 )
         self.array = value.array
 
@@ -334,7 +339,7 @@ class Tensor(Variable):
     def __repr__(self) -> str:
         formats: Any = {"float_kind": _float_format(self.array)} if self.dtype.kind == "f" else None
         text = np.array2string(self.array, separator=", ", prefix="tensor(", formatter=formats)
-        if self.dtype not in (np.float32, np.int64, np.bool_):
+        if self.dtype not in (dtype_of(None), np.int64, np.bool_):
             text += f", dtype={self.dtype}"
         if self.node is not None:
             text += f", grad_fn=<{self.node.op.name}>"
@@ -465,7 +470,7 @@ class Tensor(Variable):
         """The tensor itself: it is on the CPU already."""
         return self
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         """The tensor itself, or a copy in order where its memory is not."""
         return self if self.array.flags.c_contiguous else ops.clone(self)
 

@@ -299,3 +299,53 @@ def test_errors(name: str, inputs: Any, options: Any, message: str) -> None:
 def test_a_class_number_out_of_range_is_an_index_error() -> None:
     with pytest.raises(IndexError, match="target holds 3"):
         loss.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 3]))
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_weights_of_classes_learn(reduction: str, label_smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    x, p, w = rng.normal(size=(3, 4)), rng.random((3, 4)), rng.random(4)
+    options = {"reduction": reduction, "label_smoothing": label_smoothing}
+    compare(ours("cross_entropy"), theirs("cross_entropy"), x, p, w, **options)
+    labels = np.array([2, 0, 2])  # with class numbers PyTorch refuses; probabilities of 0 and 1 say the same
+
+    def of_numbers(x: Any, w: Any) -> Any:
+        return ours("cross_entropy")(x, tg.tensor(labels), w, **options)
+
+    def of_probabilities(x: Any, w: Any) -> Any:
+        losses = theirs("cross_entropy")(x, torch.eye(4, dtype=x.dtype)[labels], w, **options)
+        return losses * 3 / w[labels].sum() if reduction == "mean" else losses
+
+    compare(of_numbers, of_probabilities, x, w)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_losses_of_pairs(reduction: str, margin: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), np.array([1, -1, 1, -1, -1])
+    options = {"margin": margin, "reduction": reduction}
+    compare(ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x, y, target, **options)
+    compare(ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x[0], y[0], np.array(-1), **options)
+    compare(ours("margin_ranking_loss"), theirs("margin_ranking_loss"), x[:, 0], y[:, 0], target, **options)
+    x[4] = 0.0  # where PyTorch adds a 1e-12 that is rounded to float32
+    compare(
+        ours("cosine_embedding_loss"), theirs("cosine_embedding_loss"), x, y, target, bound=1e-9, orders=1, **options
+    )
+    a, b, t = tg.tensor(x), tg.tensor(y), tg.tensor(target)
+    assert tg.equal(
+        tg.nn.CosineEmbeddingLoss(**options)(a, b, t),
+        ours("cosine_embedding_loss")(a, b, t, margin, reduction=reduction),
+    )
+    assert tg.equal(
+        tg.nn.MarginRankingLoss(**options)(a[:, 0], b[:, 0], t),
+        ours("margin_ranking_loss")(a[:, 0], b[:, 0], t, margin, reduction=reduction),
+    )
+
+
+def test_pairs_that_do_not_fit_are_told() -> None:
+    with pytest.raises(
+        ValueError, match=r"cosine_embedding_loss: the inputs are \(2, 3\) and \(2, 3\), the target \(3,\)"
+    ):
+        ours("cosine_embedding_loss")(tg.ones(2, 3), tg.ones(2, 3), tg.ones(3))

@@ -87,6 +87,15 @@ def test_adaptive(n, kind, size):
         compare(ours, theirs, draw(*SHAPES[n]), size, return_indices=True, orders=1, float32=False)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize(("n", "size"), [(1, 4), (2, (3, 4)), (3, (2, 4, 5))])
+def test_adaptive_means_without_the_number_stay_as_they_are(n, size, number):
+    x = draw(*SHAPES[n])
+    x.flat[7] = x.flat[-1] = number
+    name = f"adaptive_avg_pool{n}d"
+    compare(getattr(pool, name), getattr(F, name), x, size, orders=1)
+
+
 def test_adaptive_of_equal_windows_is_one_op():
     x = Tensor(draw(1, 2, 6, 6)).requires_grad_()
     out = pool.adaptive_avg_pool2d(x, (3, 1))

@@ -131,6 +131,16 @@ CASES: list[tuple[Any, ...]] = [
 ]
 
 
+@pytest.mark.parametrize("others", [["float32"], ["float64", "int32"], ["int8"], ["bool"]])
+def test_an_empty_vector_counts_for_the_dtype_alone(others: list[str]) -> None:
+    empty = [np.zeros(0, dtype) for dtype in others]
+    whole = np.arange(4, dtype=np.int16).reshape(2, 2)
+    joined = torch.cat([*map(torch.from_numpy, empty), torch.from_numpy(whole)], dim=1)
+    assert tg.cat([*map(tg.from_numpy, empty), tg.from_numpy(whole)], dim=1).dtype == joined.numpy().dtype
+    for x in (np.ones((2, 2), np.float32), np.ones((2, 2))):
+        compare(tg.cat, torch.cat, [*empty, x, empty[0], x], dim=1, float32=False)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[2:]}")
 def test_as_pytorch(case: tuple[Any, ...]) -> None:
     name, *arguments = case

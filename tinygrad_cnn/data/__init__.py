@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from tinygrad_cnn.data import transforms
-from tinygrad_cnn.data.collate import default_collate
+from tinygrad_cnn.data.collate import default_collate, default_convert
 from tinygrad_cnn.data.dataset import (
     ConcatDataset,
     Dataset,
@@ -21,9 +21,18 @@ from tinygrad_cnn.data.dataset import (
 )
 from tinygrad_cnn.data.idx import read_idx
 from tinygrad_cnn.data.images import Images, digits, fashion_mnist, mnist, openml
-from tinygrad_cnn.data.loader import DataLoader, RandomSampler, Sampler, SequentialSampler
+from tinygrad_cnn.data.loader import DataLoader
+from tinygrad_cnn.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 __all__ = [
+    "BatchSampler",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
@@ -33,8 +42,11 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
+    "default_convert",
     "digits",
     "fashion_mnist",
     "mnist",

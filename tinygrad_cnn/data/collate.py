@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import ops
+from tinygrad_cnn.creation import as_tensor
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["default_collate"]
+__all__ = ["default_collate", "default_convert"]
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -45,6 +46,23 @@ def default_collate(batch: Sequence[Any]) -> Any:
         f"default_collate: a sample holds {type(first).__name__}, "
         "expected tensors, arrays, numbers, strings, dicts, tuples or lists"
     )
+
+
+def default_convert(data: Any) -> Any:
+    """One sample with its arrays as Tensors, and all else as it is: what a `DataLoader` gives with `batch_size=None`.
+
+    >>> import numpy as np
+    >>> default_convert((np.zeros(2), 7))
+    [tensor([0., 0.], dtype=float64), 7]
+    """
+    if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind in "biuf":
+        return as_tensor(data)
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, (tuple, list)):
+        entries = [default_convert(entry) for entry in data]
+        return type(data)(*entries) if hasattr(data, "_fields") else entries
+    return data
 
 
 def _stack_arrays(batch: Sequence[Any]) -> np.ndarray:

@@ -138,7 +138,9 @@ def _read_folder(folder: Path, classes: tuple[str, ...], mean: float, std: float
     def read(part: str) -> Images:
         image_file, label_file = (_find(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
         images, labels = read_idx(image_file), read_idx(label_file)
-        if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
+        if not images.size:
+            raise ValueError(f"{image_file}: holds no image, its shape is {images.shape}; expected at least one")
+        if images.ndim != 3 or images.dtype != np.uint8:
             raise ValueError(f"{image_file}: holds {images.dtype} {images.shape}, expected images: uint8 (N, H, W)")
         if labels.shape != (len(images),) or labels.dtype != np.uint8:
             raise ValueError(

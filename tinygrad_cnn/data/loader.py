@@ -2,128 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.data.collate import default_collate
-from tinygrad_cnn.data.dataset import IterableDataset, fetch_batch, length
+from tinygrad_cnn.data.collate import default_collate, default_convert
+from tinygrad_cnn.data.dataset import IterableDataset, fetch_batch
+from tinygrad_cnn.data.sampler import RandomSampler, Sampler, SequentialSampler
 from tinygrad_cnn.data.transforms import Transform
 from tinygrad_cnn.random import Generator, default_generator
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["DataLoader", "RandomSampler", "Sampler", "SequentialSampler"]
-
-
-class Sampler:
-    """The order of an epoch: a subclass has `__iter__`, which gives sample numbers, and `__len__`.
-
-    One that draws random numbers also has `again()`, which gives the last order once more, and `state_dict()`
-    and `load_state_dict(state)` for what that takes: then a `DataLoader` can go on in the middle of an epoch.
-    """
-
-    def __iter__(self) -> Iterator[int]:
-        raise NotImplementedError(f"{type(self).__name__}: has no __iter__, expected one that gives sample numbers")
-
-    def again(self) -> Iterator[int]:
-        """The order of the last epoch once more."""
-        return iter(self)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `again` needs and what the next orders depend on, fit for JSON."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-
-
-class SequentialSampler(Sampler):
-    """The numbers 0, 1, ... of a dataset's samples, in order.
-
-    >>> list(SequentialSampler("abc"))
-    [0, 1, 2]
-    """
-
-    def __init__(self, data_source: Any) -> None:
-        self.data_source = data_source
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self)))
-
-    def __len__(self) -> int:
-        return length(self.data_source)
-
-
-class RandomSampler(Sampler):
-    """The numbers of a dataset's samples, shuffled anew for each epoch; with `replacement`, drawn freely.
-
-    Each epoch's seed comes from `generator` (default: the one that `manual_seed` sets).
-    `num_samples` (default: the size of the dataset) is the length of an epoch.
-    Errors: ValueError when there is nothing to draw from, or `num_samples` is not positive.
-
-    >>> sorted(RandomSampler("abc"))
-    [0, 1, 2]
-    """
-
-    def __init__(
-        self,
-        data_source: Any,
-        replacement: bool = False,
-        num_samples: int | None = None,
-        generator: Generator | None = None,
-    ) -> None:
-        self.data_source = data_source
-        self.replacement = replacement
-        self.num_samples = length(data_source) if num_samples is None else num_samples
-        self.generator = generator
-        self._seed = 0  # of the last epoch
-        if self.num_samples <= 0:
-            raise ValueError(f"RandomSampler: num_samples is {self.num_samples}, expected a positive number")
-
-    def __iter__(self) -> Iterator[int]:
-        self._seed = int((self.generator or default_generator).numpy.integers(2**63))
-        return self.again()
-
-    def again(self) -> Iterator[int]:
-        """The order of the last epoch once more."""
-        return iter(self._order(Generator().manual_seed(self._seed).numpy).tolist())
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def _order(self, rng: np.random.Generator) -> np.ndarray:
-        size = length(self.data_source)
-        if self.replacement:
-            return rng.integers(size, size=self.num_samples)
-        rounds = -(-self.num_samples // size)  # each sample comes once before any comes twice
-        return np.concatenate([rng.permutation(size) for _ in range(rounds)])[: self.num_samples]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The seed of the last epoch and the state of the own generator, fit for JSON."""
-        return {"seed": self._seed, "generator": self.generator.get_state() if self.generator else None}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self._seed = state["seed"]
-        if self.generator and state["generator"]:
-            self.generator.set_state(state["generator"])
+__all__ = ["DataLoader"]
 
 
 class DataLoader:
     """Batches of `batch_size` samples: what `for x, y in DataLoader(dataset, 64, shuffle=True)` runs over.
 
-    Samples are joined by `collate_fn` (default: `default_collate`, or the dataset's own `get_batch`, which
-    takes a whole batch at once). `drop_last` leaves out a last batch that is not full. `transform` is a
-    function (array, generator) -> array, applied to the first entry of each batch (the images).
+    `sampler` gives the order of an epoch as sample numbers (default: all in order, or with `shuffle` drawn anew);
+    `batch_sampler` gives whole lists of them, and decides on the batches alone. With `batch_size=None` samples come
+    one by one, not joined. Samples are joined by `collate_fn` (default: `default_collate`, or the dataset's own
+    `get_batch`, which takes a whole batch at once). `drop_last` leaves out a last batch that is not full. `transform`
+    is a function (array, generator) -> array, applied to the first entry of each batch (the images).
     `generator` feeds the shuffling and `transform` (default: the one that `manual_seed` sets).
-    `num_workers`, `pin_memory` and `persistent_workers` change nothing: samples are loaded in this process.
+    What speaks of workers and memory changes nothing: samples are loaded in this process.
 
     `state_dict()` is the position, as plain numbers fit for JSON. A loader made with the same arguments that
     gets it by `load_state_dict` goes on with exactly the batches that remained. Without a `generator`,
     the numbers for `transform` come from the default generator, whose state is not part of the position.
-    Errors: ValueError for a batch size below 1, or a sampler together with `shuffle` or a stream.
+    Errors: ValueError for a batch size below 1, or a sampler together with what it would replace, or a stream.
 
     >>> loader = DataLoader(range(5), batch_size=2)
     >>> [batch.tolist() for batch in loader]
@@ -133,26 +43,39 @@ class DataLoader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool | None = None,
-        *,
         sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
         num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         transform: Transform | None = None,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
+        if batch_sampler is not None:
+            if batch_size != 1 or shuffle or sampler is not None or drop_last:
+                raise ValueError("DataLoader: got a batch_sampler, expected no batch_size, shuffle, sampler, drop_last")
+            batch_size = None
+        elif batch_size is None and drop_last:
+            raise ValueError("DataLoader: got batch_size=None and drop_last=True, but samples come one by one")
+        elif isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer, NoneType)):
             raise TypeError(f"DataLoader: batch_size is {batch_size!r}, expected an integer")
-        if batch_size < 1:
+        elif batch_size is not None and batch_size < 1:
             raise ValueError(f"DataLoader: batch_size is {batch_size}, expected at least 1")
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: got a sampler and shuffle=True, expected one of the two")
+        if isinstance(dataset, IterableDataset) and (sampler is not None or batch_sampler is not None or shuffle):
+            raise ValueError("DataLoader: got an IterableDataset, expected no sampler and no shuffle with it")
         self.dataset = dataset
-        self.batch_size = int(batch_size)
+        self.batch_size = None if batch_size is None else int(batch_size)
         self.num_workers = num_workers
         self.collate_fn = collate_fn
         self.pin_memory = pin_memory
@@ -160,51 +83,45 @@ class DataLoader:
         self.generator = generator
         self.persistent_workers = persistent_workers
         self.transform = transform
-        self.sampler = self._choose_sampler(sampler, bool(shuffle))
-        self._position = 0  # samples that this epoch has handed out
-        self._resumed = 0  # samples that the next epoch leaves out, because a saved position had handed them out
-
-    def _choose_sampler(self, sampler: Iterable[int] | None, shuffle: bool) -> Iterable[int] | None:
-        if isinstance(self.dataset, IterableDataset):
-            if sampler is not None or shuffle:
-                raise ValueError("DataLoader: got an IterableDataset, expected no sampler and no shuffle with it")
-            return None
-        if sampler is not None:
-            return sampler
-        return RandomSampler(self.dataset, generator=self.generator) if shuffle else SequentialSampler(self.dataset)
+        self.batch_sampler = batch_sampler
+        self.sampler = sampler
+        if sampler is None and not isinstance(dataset, IterableDataset):
+            self.sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        self._source: Any = next(x for x in (batch_sampler, self.sampler, dataset) if x is not None)
+        # Of the items that the source gives (numbers, lists of them, a stream's samples):
+        self._position = 0  # how many this epoch has handed out
+        self._resumed = 0  # how many the next epoch leaves out, because a saved position had handed them out
 
     def __len__(self) -> int:
-        samples = self._samples()
-        if samples is None:
+        items = self._items()
+        if items is None:
             raise TypeError("DataLoader: has no length, because its dataset or sampler has none")
-        return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
+        size = self.batch_size or 1
+        return items // size if self.drop_last else -(-items // size)
 
     def __iter__(self) -> Iterator[Any]:
         self._position = self._resumed
-        order = self._order(again=self._resumed > 0)
+        again = self._resumed > 0 and isinstance(self._source, Sampler)
         self._resumed = 0
-        remaining = islice(order, self._position, None)
-        while chunk := list(islice(remaining, self.batch_size)):
-            if self.drop_last and len(chunk) < self.batch_size:
+        remaining = islice(self._source.again() if again else self._source, self._position, None)
+        while chunk := list(islice(remaining, self.batch_size or 1)):
+            if self.drop_last and len(chunk) < (self.batch_size or 1):
                 break
-            batch = self._transformed(self._fetch(chunk))
+            batch = self._transformed(self._fetch(chunk if self.batch_size else chunk[0]))
             self._position += len(chunk)
             yield batch
         self._position = 0
 
-    def _order(self, again: bool) -> Iterator[Any]:
-        """The sample numbers of a new epoch, or of the last one again; a stream gives the samples themselves."""
+    def _fetch(self, chosen: Any) -> Any:
+        """The batch of these sample numbers; of a stream, of the samples themselves. Or one sample, not joined."""
+        if self.batch_size is None and self.batch_sampler is None:
+            sample = chosen if self.sampler is None else self.dataset[chosen]
+            return self.collate_fn(sample) if self.collate_fn else default_convert(sample)
         if self.sampler is None:
-            return iter(self.dataset)
-        return self.sampler.again() if again and isinstance(self.sampler, Sampler) else iter(self.sampler)
-
-    def _fetch(self, chunk: list[Any]) -> Any:
-        """The batch of these sample numbers; a stream's chunk holds the samples themselves."""
-        if self.sampler is None:
-            return (self.collate_fn or default_collate)(chunk)
+            return (self.collate_fn or default_collate)(chosen)
         if self.collate_fn is None:
-            return fetch_batch(self.dataset, chunk)
-        return self.collate_fn([self.dataset[i] for i in chunk])
+            return fetch_batch(self.dataset, chosen)
+        return self.collate_fn([self.dataset[i] for i in chosen])
 
     def _transformed(self, batch: Any) -> Any:
         """The batch with `transform` applied to its images: its first entry, or itself when it is a Tensor."""
@@ -220,11 +137,11 @@ class DataLoader:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The position: samples handed out in this epoch, and what is needed to repeat its order."""
+        """The position: samples (of a batch sampler, batches) handed out in this epoch, and what repeats its order."""
         return {
             "position": self._position,
-            "samples": self._samples(),
-            "sampler": self.sampler.state_dict() if isinstance(self.sampler, Sampler) else {},
+            "samples": self._items(),
+            "sampler": self._source.state_dict() if isinstance(self._source, Sampler) else {},
             "generator": self.generator.get_state() if self.generator else None,
         }
 
@@ -233,18 +150,17 @@ class DataLoader:
 
         Errors: ValueError when the position was saved over another number of samples.
         """
-        if state["samples"] != self._samples():
+        if state["samples"] != self._items():
             raise ValueError(
                 f"load_state_dict: position was saved over {state['samples']} samples, "
-                f"expected {self._samples()} as in this loader"
+                f"expected {self._items()} as in this loader"
             )
         self._position = self._resumed = state["position"]
         if self.generator and state["generator"]:
             self.generator.set_state(state["generator"])
-        if isinstance(self.sampler, Sampler):
-            self.sampler.load_state_dict(state["sampler"])
+        if isinstance(self._source, Sampler):
+            self._source.load_state_dict(state["sampler"])
 
-    def _samples(self) -> int | None:
-        """The length of an epoch in samples, None for a stream of unknown length."""
-        source: Any = self.dataset if self.sampler is None else self.sampler
-        return len(source) if hasattr(source, "__len__") else None
+    def _items(self) -> int | None:
+        """The length of an epoch in what the source gives, None for a stream of unknown length."""
+        return len(self._source) if hasattr(self._source, "__len__") else None

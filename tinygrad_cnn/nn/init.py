@@ -207,6 +207,11 @@ def _random(generator: Generator | None) -> np.random.Generator:
     return (generator or default_generator).numpy
 
 
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """fan_in and fan_out, under the name that layers written for PyTorch call."""
+    return _fans("fan_in", tensor)
+
+
 def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
     """fan_in and fan_out: how many numbers come into one output, and how many outputs one input goes to."""
     if tensor.array.ndim < 2:

@@ -107,7 +107,7 @@ class LazyLinear(Linear):
 class Embedding(Module):
     """Integers (*) -> the rows of `weight` (num_embeddings, embedding_dim) at these positions, (*, embedding_dim).
 
-    padding_idx: the row that starts as zeros and gets no gradient.
+    padding_idx: the row that starts as zeros and gets no gradient. sparse: accepted; gradients are dense.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2, 4, 5], [4, 3, 2, 9]])).shape
@@ -122,6 +122,7 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
+        sparse: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -137,7 +138,9 @@ class Embedding(Module):
         self.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Self:
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, *, sparse: bool = False
+    ) -> Self:
         """An embedding with these rows (num_embeddings, embedding_dim), which do not learn if `freeze`."""
         rows, features = embeddings.shape
         layer = cls(rows, features, padding_idx=padding_idx)

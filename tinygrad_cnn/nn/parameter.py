@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.dtypes import dtype_of
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["Parameter", "UninitializedParameter"]
@@ -44,7 +45,7 @@ class UninitializedParameter(Parameter):
     __slots__ = ()
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(np.empty(0, np.float32) if data is None else data, requires_grad)
+        super().__init__(np.empty(0, dtype_of(None)) if data is None else data, requires_grad)
 
     @property
     def shape(self) -> tuple[int, ...]:

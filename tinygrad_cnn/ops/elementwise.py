@@ -1,7 +1,7 @@
 """Element-wise ops: arithmetic, powers, exponentials and logarithms, rounding, `where`, `clamp` and their kin.
 
-Two arrays broadcast against each other; the drive sums the gradients back. Integers become float32 where the result
-is not an integer by nature. Where there is no number, the result is inf or NaN, without a warning.
+Two arrays broadcast against each other; the drive sums the gradients back. Integers get the default dtype where the
+result is not an integer by nature. Where there is no number, the result is inf or NaN, without a warning.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, op
-from tinygrad_cnn.dtypes import promote
+from tinygrad_cnn.dtypes import get_default_dtype, promote
 from tinygrad_cnn.ops.comparison import eq, ge, gt, isfinite, le, logical_and, logical_or, lt
 
 __all__ = [
@@ -25,9 +25,9 @@ __all__ = [
 
 
 def floating(x: Any) -> Any:
-    """The array itself if it holds floats, else its values as the default float, float32."""
+    """The array itself if it holds floats, else its values in the default dtype."""
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
+    return x if x.dtype.kind == "f" else x.astype(get_default_dtype())
 
 
 def floats(x: Any) -> Any:
@@ -682,7 +682,7 @@ def where(condition: Array, input: Array, other: Array) -> Any:
     input, other = promote([input, other])
     out: Any = np.where(condition, input, other)
     numbers = not isinstance(input, np.ndarray) and not isinstance(other, np.ndarray)
-    return out.astype(np.float32) if numbers and out.dtype == np.float64 else out
+    return out.astype(get_default_dtype()) if numbers and out.dtype == np.float64 else out
 
 
 @where.vjp("input")
@@ -713,6 +713,8 @@ def masked_fill(input: Array, mask: Array, value: Array) -> Any:
     check_mask("mask", mask)
     if np.ndim(value):
         raise ValueError(f"value has shape {np.shape(value)}, expected one number")
+    if input.dtype.kind in "iu" and not np.isfinite(value):
+        raise ValueError(f"value is {value}, the input holds {input.dtype}, expected a number that goes into it")
     return np.where(mask, np.asarray(value).astype(input.dtype), input)
 
 

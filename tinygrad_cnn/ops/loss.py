@@ -29,6 +29,7 @@ from tinygrad_cnn.ops.elementwise import (
     mul,
     neg,
     rsub,
+    sqrt,
     square,
     sub,
     where,
@@ -38,8 +39,9 @@ from tinygrad_cnn.ops.reduce import mean, sum, vector_norm
 from tinygrad_cnn.ops.shape import reshape
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "huber_loss",
-    "kl_div", "l1_loss", "mse_loss", "nll_loss", "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity",
+    "cross_entropy", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss",
+    "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def cross_entropy(
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
-    axis = _class_axis("cross_entropy", input, weight)
+    axis, weight = _class_axis("cross_entropy", input, weight), _weights(weight)
     classes = input.shape[axis]
     if target.dtype.kind == "f":
         if target.shape != input.shape:
@@ -134,7 +136,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
     >>> tg.nn.functional.nll_loss(tg.tensor([[-1.0, -2.0]]), tg.tensor([1]))
     tensor(2.)
     """
-    axis = _class_axis("nll_loss", input, weight)
+    axis, weight = _class_axis("nll_loss", input, weight), _weights(weight)
     labels, counts = _labels("nll_loss", input, target, axis, ignore_index)
     losses = _weighted(_pick(input, labels, axis), labels, weight)
     return _reduced_over_classes("nll_loss", losses, labels, counts, weight, reduction)
@@ -181,15 +183,20 @@ def _pick(input: Any, labels: Any, axis: int) -> Any:
     return neg(reshape(gather(input, axis, np.expand_dims(labels, axis)), labels.shape))
 
 
+def _weights(weight: Any) -> Any:
+    """The classes' weights: an array, unless they are to learn."""
+    return weight if weight is None or getattr(weight, "requires_grad", False) else array_of(weight)
+
+
 def _weighted(losses: Any, labels: Any, weight: Any) -> Any:
-    return losses if weight is None else mul(losses, array_of(weight)[labels])
+    return losses if weight is None else mul(losses, weight[labels])
 
 
 def _minus_weighted_sum(terms: Any, weight: Any) -> Any:
     """-(the terms, times the classes' weights, summed over the classes)."""
     axis = 0 if len(terms.shape) == 1 else 1
     if weight is not None:
-        terms = mul(terms, array_of(weight).reshape((-1,) + (1,) * (len(terms.shape) - axis - 1)))
+        terms = mul(terms, weight.reshape((-1,) + (1,) * (len(terms.shape) - axis - 1)))
     return neg(sum(terms, dim=axis))
 
 
@@ -199,8 +206,8 @@ def _reduced_over_classes(name: str, losses: Any, labels: Any, counts: Any, weig
         losses = where(counts, losses, 0.0)
     if reduction != "mean" or (counts is None and weight is None):
         return reduced(name, losses, reduction)
-    shares = np.ones(labels.shape, losses.dtype) if weight is None else array_of(weight)[labels]
-    return div(sum(losses), shares.sum(where=True if counts is None else counts))
+    shares = np.ones(labels.shape, losses.dtype) if weight is None else weight[labels]
+    return div(sum(losses), sum(shares if counts is None else where(counts, shares, 0.0)))
 
 
 # ---- differences -------------------------------------------------------------------------------------------
@@ -415,3 +422,39 @@ def triplet_margin_loss(
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
     return reduced("triplet_margin_loss", clamp_min(add(sub(near, far), margin), 0), reduction)
+
+
+@composite
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Any:
+    """1 - cos of the angle between two vectors where `target` is 1, max(cos - margin, 0) where it is -1.
+
+    input1 and input2: (N, D) with a target (N,), or (D,) with a target (). Any other target gives 0.
+
+    >>> import tinygrad_cnn as tg
+    >>> x, y = tg.tensor([[1.0, 0.0], [3.0, 4.0]]), tg.tensor([[0.0, 2.0], [3.0, 4.0]])
+    >>> tg.nn.functional.cosine_embedding_loss(x, y, tg.tensor([1, -1]), margin=0.5, reduction="none")
+    tensor([1.0000, 0.5000])
+    """
+    if input1.shape != input2.shape or target.shape != input1.shape[:-1] or len(target.shape) > 1:
+        raise ValueError(
+            f"cosine_embedding_loss: the inputs are {input1.shape} and {input2.shape}, the target {target.shape}, "
+            "expected (N, D) twice and (N,), or (D,) twice and ()"
+        )
+    lengths = mul(add(sum(square(input1), -1), 1e-12), add(sum(square(input2), -1), 1e-12))
+    cos = div(sum(mul(input1, input2), -1), sqrt(lengths))
+    apart = where(eq(target, -1), clamp_min(sub(cos, margin), 0), 0.0)
+    return reduced("cosine_embedding_loss", where(eq(target, 1), rsub(cos, 1), apart), reduction)
+
+
+@composite
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean") -> Any:
+    """max(-target · (input1 - input2) + margin, 0): the first should be larger where `target` is 1, smaller where -1.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nn.functional.margin_ranking_loss(tg.tensor([1.0, 1.0]), tg.tensor([3.0, 3.0]), tg.tensor([1, -1]))
+    tensor(1.)
+    """
+    losses = clamp_min(add(mul(neg(target), sub(input1, input2)), margin), 0)
+    return reduced("margin_ranking_loss", losses, reduction)

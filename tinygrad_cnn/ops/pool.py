@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import kernels
-from tinygrad_cnn.autograd import Array, Op, composite, op
+from tinygrad_cnn.autograd import Array, Op, array_of, composite, op
 from tinygrad_cnn.ops.conv import AXES, IntOrInts, Ints, check_fit, ints
 from tinygrad_cnn.ops.index import gather
 from tinygrad_cnn.ops.linear import tensordot
+from tinygrad_cnn.ops.reduce import mean
+from tinygrad_cnn.ops.shape import narrow, stack
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -357,6 +359,12 @@ def _adaptive_avg_pool(n: int, input: Any, output_size: Any) -> Any:
     if all(o and s % o == 0 for s, o in zip(size, out, strict=True)):  # equal windows that do not overlap
         kernel = tuple(s // o for s, o in zip(size, out, strict=True))
         return _on_batch(_AVG_POOLS[n - 1], n, input, kernel, kernel, 0, False, True, None)
+    if (
+        0 not in out and not np.isfinite(array_of(input)).all()
+    ):  # the product below would spread a NaN over windows without it
+        for s, o in zip(size, out, strict=True):
+            input = stack([mean(narrow(input, -n, a, b - a), -n) for a, b in _edges(s, o)], -1)
+        return input
     for s, o in zip(size, out, strict=True):
         means = np.zeros((s, o), input.dtype)
         for i, (start, stop) in enumerate(_edges(s, o)):

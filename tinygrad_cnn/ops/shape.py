@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, numpy_words, op, sum_to, wrap
+from tinygrad_cnn.dtypes import result_type
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
@@ -388,6 +389,9 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Any:
     if not tensors:
         raise ValueError("cat: there are no tensors, expected at least one")
     filled = [x for x in tensors if x.shape != (0,)]  # PyTorch lets an empty vector join anything
+    if len(filled) < len(tensors):  # where it counts for the dtype alone
+        dtype = result_type(*map(array_of, tensors))
+        filled = [x if x.dtype == dtype else cast(x, dtype) for x in filled]
     return cat_op(*(filled or tensors), dim=dim)
 
 

@@ -1,6 +1,6 @@
 """Trigonometry and its hyperbolic kin, element by element; angles are in radians.
 
-Integers become float32. Where there is no number, the result is inf or NaN, without a warning.
+Integers get the default dtype. Where there is no number, the result is inf or NaN, without a warning.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
             7.2, 2.2, lambda figure: _saliency(figure, model, test_set),
         )
     )  # fmt: skip
-    if test_set.images.shape[1] == 1:
+    _, channels, height, width = test_set.images.shape
+    if channels == 1 and min(height, width) >= 3:  # its filters are 3x3
         drawings.append(
             (
                 "refresher.png", "What a convolution is",

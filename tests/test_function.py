@@ -1,0 +1,183 @@
+"""autograd.Function: PyTorch's classes with `forward` and `backward`."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import graph
+from tinygrad_cnn.autograd import Function
+
+
+class Exp(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        result = x.exp()
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (result,) = ctx.saved_tensors
+        return g * result
+
+
+class Scaled(Function):
+    """Two results and an integer; saves an argument and something of its own, beside a constant."""
+
+    calls = 0
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, power: Any, w: Any = None) -> Any:
+        inside = x * 3
+        ctx.power = power
+        ctx.save_for_backward(x, inside, w)
+        return x**power, (inside * w).sum(), x.argmax()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any, h: Any, _: Any = None) -> Any:
+        Scaled.calls += 1
+        x, inside, w = ctx.saved_tensors
+        gw = h * inside if ctx.needs_input_grad[2] else None
+        return g * ctx.power * x ** (ctx.power - 1) + h * 3 * w, None, gw
+
+
+def leaf(*values: float) -> tg.Tensor:
+    return tg.tensor(np.array(values), requires_grad=True)
+
+
+def test_a_saved_result_serves_every_order() -> None:
+    x = leaf(0.5, -1.0)
+    y = Exp.apply(x)
+    for _ in range(3):
+        (y,) = tg.autograd.grad(y.sum(), x, create_graph=True)
+    np.testing.assert_allclose(y.detach().numpy(), np.exp([0.5, -1.0]), rtol=1e-15)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_several_arguments_and_results(create_graph: bool) -> None:
+    x, w = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    power, total, place = Scaled.apply(x, 2, w)
+    assert (power.tolist(), total.item(), place.item()) == ([4.0, 9.0], 93.0, 1)
+    assert (power.requires_grad, total.requires_grad, place.requires_grad) == (True, True, False)
+    gx, gw = tg.autograd.grad(power.sum() + 10 * total, (x, w), create_graph=create_graph)
+    assert (gx.tolist(), gw.tolist()) == ([154.0, 216.0], [60.0, 90.0])
+    if create_graph:
+        (second,) = tg.autograd.grad(gx.sum(), x)
+        assert second.tolist() == [2.0, 2.0]
+
+
+def test_backward_runs_once_for_all_arguments_and_knows_what_is_needed() -> None:
+    Scaled.calls = 0
+    x, w = leaf(2.0), tg.tensor(np.array([5.0]))
+    Scaled.apply(x, 2, w)[0].sum().backward()
+    assert Scaled.calls == 1
+    assert x.grad is not None
+    assert x.grad.tolist() == [4.0]
+    assert not Exp.apply(w).requires_grad
+    with tg.no_grad():
+        assert not Exp.apply(x).requires_grad
+
+
+def test_setup_context_and_outputs_without_gradient() -> None:
+    class Parts(Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x * 2, x * 5
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.mark_non_differentiable(output[1])
+            ctx.set_materialize_grads(False)
+            ctx.factor = 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.factor
+
+    x = leaf(1.0, 2.0)
+    double, constant = Parts.apply(x)
+    assert (double.requires_grad, constant.requires_grad) == (True, False)
+    double.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_what_was_saved_is_locked_and_nothing_else() -> None:
+    y = leaf(1.0, 2.0) * 1
+    with tg.no_grad():
+        held = Exp.apply(y)  # not recorded: nothing is locked
+        held += 1
+    out = Exp.apply(y)
+    with pytest.raises(RuntimeError, match="a live graph still needs this tensor's values"):
+        out.detach().zero_()
+    y.detach().zero_()  # Exp saves its result alone
+    assert out.tolist() == np.exp([1.0, 2.0]).tolist()
+
+    inside: list[Any] = []
+
+    class Keeps(Exp):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            inside.append(x * 2)
+            ctx.save_for_backward(inside[0])
+            return x * 1
+
+    kept = Keeps.apply(leaf(1.0))
+    with pytest.raises(RuntimeError, match="a live graph still needs"):
+        inside[0].zero_()
+    saved = weakref.ref(inside.pop())
+    kept.sum().backward()
+    gc.collect()
+    assert saved() is None
+
+
+def test_a_picture_shows_one_op() -> None:
+    names = [node.name for node in graph.capture(lambda x: Exp.apply(x).sum(), tg.ones(2, requires_grad=True)).nodes]
+    assert names.count("Exp") == 1
+    assert "exp" not in names
+
+
+def test_errors_say_what_does_not_fit() -> None:
+    class Short(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, k: Any) -> Any:
+            return x * k
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    with pytest.raises(ValueError, match="Short: backward returned 1 gradients, expected 2, one an argument"):
+        Short.apply(leaf(1.0), 2.0).backward()
+
+    class Plain(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return 3.0
+
+    with pytest.raises(TypeError, match="Plain: forward returned float, expected one Tensor or a tuple of Tensors"):
+        Plain.apply(leaf(1.0))
+
+    class Dirty(Exp):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x)
+
+    with pytest.raises(NotImplementedError, match="mark_dirty: a Function that writes to its arguments cannot be"):
+        Dirty.apply(leaf(1.0))
+    with pytest.raises(NotImplementedError, match="no static method named forward"):
+        Function.apply(leaf(1.0))
+
+    class Wide(Exp):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g.sum()
+
+    with pytest.raises(RuntimeError, match=r"Wide: a gradient rule returned shape \(\), its argument has \(2,\)"):
+        Wide.apply(leaf(1.0, 2.0)).sum().backward()

@@ -1,0 +1,3 @@
+"""`torch.utils.data.dataset` under our name."""
+
+from tinygrad_cnn.data.dataset import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`torch.utils.data.sampler` under our name."""
+
+from tinygrad_cnn.data.sampler import *  # noqa: F403
