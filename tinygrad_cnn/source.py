@@ -11,12 +11,14 @@ import sys
 from types import CodeType
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
-# The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
+# The rooms whose frames are passed over, and with testing's those of Hypothesis, which calls it back. Models and loops
+# that stand in other rooms count as a user's code.
 _FILES = (
     "recording.py", "autograd.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py", "numpy_api.py",
     "per_sample.py",
 )  # fmt: skip
-_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph")))
+_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing")))
+_COMMAND = os.path.join("testing", "__main__.py")  # the program itself, where `python -m` runs it
 _is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
 
 
@@ -28,10 +30,18 @@ def user_line() -> tuple[CodeType, int]:
         name = code.co_filename
         inside = _is_engine.get(name)
         if inside is None:
-            inside = _is_engine[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
+            inside = _is_engine[name] = _passed_over(name)
         if not inside or frame.f_back is None:
             return code, frame.f_lasti
         frame = frame.f_back
+
+
+def _passed_over(name: str) -> bool:
+    if name.startswith(_PACKAGE):
+        inner = name[len(_PACKAGE) :]
+        return inner.startswith(_ENGINE) and inner != _COMMAND
+    caller = getattr(sys.modules.get("hypothesis"), "__file__", None)
+    return caller is not None and name.startswith(os.path.dirname(caller) + os.sep)
 
 
 def line_number(code: CodeType, instruction: int) -> int:
