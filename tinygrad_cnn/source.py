@@ -18,7 +18,6 @@ _FILES = (
     "per_sample.py",
 )  # fmt: skip
 _ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing")))
-_COMMAND = os.path.join("testing", "__main__.py")  # the program itself, where `python -m` runs it
 _is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
 
 
@@ -38,8 +37,7 @@ def user_line() -> tuple[CodeType, int]:
 
 def _passed_over(name: str) -> bool:
     if name.startswith(_PACKAGE):
-        inner = name[len(_PACKAGE) :]
-        return inner.startswith(_ENGINE) and inner != _COMMAND
+        return name[len(_PACKAGE) :].startswith(_ENGINE)
     caller = getattr(sys.modules.get("hypothesis"), "__file__", None)
     return caller is not None and name.startswith(os.path.dirname(caller) + os.sep)
 

@@ -108,8 +108,9 @@ class Check:
         file = file_of(self.spec.name)
         line += (f" --import {file}" if file else "") + (f" --example {blob[1]}" if blob else "")
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        told = re.sub(r" — at <frozen runpy>:\d+", "", str(error))  # `python -m`: there is no line of the user's
         return (
-            f"{self} does not hold: {self.prop.sentence}\n  {kind}{error}\n"
+            f"{self} does not hold: {self.prop.sentence}\n  {kind}{told}\n"
             f"  smallest case: {self.spec.name}{last[0] if last else ''}\n  reproduce: {line}"
         )
 
