@@ -11,29 +11,35 @@ import sys
 from types import CodeType
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
-# The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
+# The rooms whose frames are passed over, and with testing's those of Hypothesis, which calls it back. Models and loops
+# that stand in other rooms count as a user's code.
 _FILES = (
     "recording.py", "autograd.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py", "numpy_api.py",
     "per_sample.py",
 )  # fmt: skip
-_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph")))
+_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing")))
 
 
-class _Inside(dict[str, bool]):
-    """Of each file, whether it is the engine's. (A file name knows its hash, a code object works it out each time.)"""
+class _PassedOver(dict[str, bool]):
+    """Of each file, whether it is the engine's or of Hypothesis. (A file name knows its hash, a code object does not.)"""
 
     def __missing__(self, name: str) -> bool:
-        inside = self[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
-        return inside
+        if name.startswith(_PACKAGE):
+            passed = name[len(_PACKAGE) :].startswith(_ENGINE)
+        else:
+            caller = getattr(sys.modules.get("hypothesis"), "__file__", None)
+            passed = caller is not None and name.startswith(os.path.dirname(caller) + os.sep)
+        self[name] = passed
+        return passed
 
 
-_is_engine = _Inside()
+_passed_over = _PassedOver()
 
 
 def user_line() -> tuple[CodeType, int]:
     """The code object and the instruction offset of the innermost frame outside the engine."""
     frame = sys._getframe(2)  # the caller itself is the engine
-    while _is_engine[frame.f_code.co_filename] and frame.f_back is not None:
+    while _passed_over[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 
