@@ -14,8 +14,8 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 # The rooms whose frames are passed over, and with testing's those of Hypothesis, which calls it back. Models and loops
 # that stand in other rooms count as a user's code.
 _FILES = (
-    "recording.py", "autograd.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py", "numpy_api.py",
-    "per_sample.py",
+    "recording.py", "autograd.py", "function.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py",
+    "numpy_api.py", "per_sample.py",
 )  # fmt: skip
 _ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing")))
 
