@@ -21,7 +21,7 @@ _ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing"
 
 
 class _PassedOver(dict[str, bool]):
-    """Of each file, whether it is the engine's or of Hypothesis. (A file name knows its hash, a code object does not.)"""
+    """Of each file, whether it is the engine's or of Hypothesis."""
 
     def __missing__(self, name: str) -> bool:
         if name.startswith(_PACKAGE):
