@@ -614,7 +614,7 @@ def test_locks_outlive_one_of_two_graphs() -> None:
 
 
 def test_locks_are_given_back_when_the_garbage_collector_drops_graphs_at_any_moment() -> None:
-    """Graphs in cycles, of one weight, in several threads: the collector may run while another graph takes its locks."""
+    """Graphs in cycles, in several threads: the collector may run while another graph takes its locks."""
     w = leaf(1.0, 2.0)
 
     def drop_graphs() -> None:
