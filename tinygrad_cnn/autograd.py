@@ -160,12 +160,15 @@ def _drive(
         _add(pending, _edge(out), _seed(out, seed, create_graph))
     order, leaves = reachable([out.edge for out in outputs])
     wanted = set(map(id, leaves if targets is None else targets))
-    needed = None if targets is None else leading_to(order, wanted)
+    needed = None
+    if targets is not None:
+        needed = leading_to(order, wanted)
+        order = [node for node in order if id(node) in needed]
     found: dict[int, tuple[Any, Any]] = {}
     with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
         for node in order:
             g = pending.pop(id(node), None)
-            if g is None or (needed is not None and id(node) not in needed):
+            if g is None:
                 continue
             if node.edges is None:  # a backward inside this one, in a hook or another thread, came first
                 raise _gone(node)
@@ -200,17 +203,19 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
             continue
         if type(gx) is not np.ndarray and not create_graph:
             gx = np.asarray(gx)
-        if gx.shape != edge.shape:
+        leaf = type(edge) is not Node
+        target = edge.array if leaf else edge  # what has the shape and dtype of the argument
+        if gx.shape != target.shape:
             if not op.broadcasts:
                 raise RuntimeError(
-                    f"{op.name}: a gradient rule returned shape {gx.shape}, its argument has {edge.shape}"
+                    f"{op.name}: a gradient rule returned shape {gx.shape}, its argument has {target.shape}"
                     f" — at {node.where}"
                 )
-            gx = sum_to(gx, shape=edge.shape)
-        if gx.dtype is not edge.dtype and gx.dtype != edge.dtype:
-            gx = cast(gx, dtype=edge.dtype)
+            gx = sum_to(gx, shape=target.shape)
+        if gx.dtype is not target.dtype and gx.dtype != target.dtype:
+            gx = cast(gx, dtype=target.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
-        if type(edge) is not Node and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
+        if leaf and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
             gx = gx.copy()
         if id(edge) in pending:
             _add(pending, edge, gx)
@@ -254,20 +259,21 @@ def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
     """The nodes from which the outputs were made, newest first, and the leaves."""
     nodes: list[Node] = []
     leaves: list[Variable] = []
-    seen: set[int] = set()
+    seen = {id(None)}
     stack = list(edges)
     while stack:
         edge = stack.pop()
-        if edge is None or id(edge) in seen:
+        key = id(edge)
+        if key in seen:
             continue
-        seen.add(id(edge))
-        if type(edge) is not Node:
+        seen.add(key)
+        if type(edge) is Node:
+            if edge.edges is None:
+                raise _gone(edge)
+            nodes.append(edge)
+            stack += edge.edges
+        else:
             leaves.append(edge)
-            continue
-        if edge.edges is None:
-            raise _gone(edge)
-        nodes.append(edge)
-        stack.extend(edge.edges)
     nodes.sort(key=age, reverse=True)
     return nodes, leaves
 

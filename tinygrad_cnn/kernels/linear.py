@@ -13,8 +13,9 @@ from tinygrad_cnn.kernels import threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Multiply-adds up to which OpenBLAS takes one thread anyhow, and from which two of ours are quicker than one.
-SMALL = 262_144
+# Multiply-adds up to which OpenBLAS takes one thread anyhow (it wants 2**18 for each), and from which two of ours are
+# quicker than one.
+SMALL = 500_000
 WORTH_SHARING = 3_000_000
 
 

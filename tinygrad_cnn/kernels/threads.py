@@ -17,8 +17,7 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -277,7 +276,7 @@ class _Blas:
         self.before: list[int] = []
         self.inside = 0
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self.lock:
             if self.libraries is None:
                 self.libraries = _blas_libraries()
@@ -287,7 +286,7 @@ class _Blas:
                     put(1)
             self.inside += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *exc: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
@@ -313,15 +312,9 @@ def _fast_access(controller: Any) -> tuple[Callable[[], int], Callable[[int], No
     return controller.get_num_threads, controller.set_num_threads
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Inside, every call of BLAS in this process uses one thread; after it, as many as before."""
-    blas = _blas
-    blas.enter()
-    try:
-        yield
-    finally:
-        blas.leave()
+def one_blas_thread() -> _Blas:
+    """Inside `with`, every call of BLAS in this process uses one thread; after it, as many as before."""
+    return _blas
 
 
 _processor_now = _find_processor_now()
@@ -338,7 +331,7 @@ def _start_afresh() -> None:
     _team, _blas = _Team(), _Blas()
     if old.inside:
         _blas.libraries, _blas.before, _blas.inside = old.libraries, old.before, 1
-        _blas.leave()
+        _blas.__exit__()
 
 
 if hasattr(os, "register_at_fork"):
