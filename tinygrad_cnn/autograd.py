@@ -188,7 +188,8 @@ def _drive(
                 node.release()
         for leaf in leaves:
             if id(leaf) in wanted and id(leaf) in pending:
-                found[id(leaf)] = leaf, _run_hooks(leaf, pending.pop(id(leaf)), create_graph)
+                g = pending.pop(id(leaf))
+                found[id(leaf)] = leaf, _run_hooks(leaf, g, create_graph) if leaf.hooks else g
     return found
 
 
@@ -203,8 +204,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
             continue
         if type(gx) is not np.ndarray and not create_graph:
             gx = np.asarray(gx)
-        leaf = type(edge) is not Node
-        target = edge.array if leaf else edge  # what has the shape and dtype of the argument
+        target = edge if type(edge) is Node else edge.array  # what has the shape and dtype of the argument
         if gx.shape != target.shape:
             if not op.broadcasts:
                 raise RuntimeError(
@@ -215,7 +215,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
         if gx.dtype is not target.dtype and gx.dtype != target.dtype:
             gx = cast(gx, dtype=target.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
-        if leaf and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
+        if target is not edge and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
             gx = gx.copy()
         if id(edge) in pending:
             _add(pending, edge, gx)
