@@ -204,7 +204,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
             continue
         if type(gx) is not np.ndarray and not create_graph:
             gx = np.asarray(gx)
-        target = edge if type(edge) is Node else edge.array  # what has the shape and dtype of the argument
+        target = edge if isinstance(edge, Node) else edge.array  # what has the shape and dtype of the argument
         if gx.shape != target.shape:
             if not op.broadcasts:
                 raise RuntimeError(
