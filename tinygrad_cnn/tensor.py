@@ -266,6 +266,11 @@ class Tensor(Variable):
         """Whether the elements are floats."""
         return self.dtype.kind == "f"
 
+    @property
+    def is_cuda(self) -> _Bool:
+        """False."""
+        return False
+
     def is_contiguous(self) -> _Bool:
         """Whether the elements stand in memory in order, without gaps."""
         return self.array.flags.c_contiguous
