@@ -768,7 +768,8 @@ class Tensor(Variable):
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """This tensor's elements where `condition` is true, those of `other` elsewhere."""
-        return ops.where(condition, self, other)
+        out: Tensor = ops.where(condition, self, other)
+        return out
 
     # ---- methods that are the ops themselves ----
     abs = ops.abs
