@@ -258,6 +258,8 @@ class Tensor(Variable):
         """The number of elements."""
         return self.array.size
 
+    nelement = numel
+
     def element_size(self) -> _Int:
         """The bytes of one element."""
         return self.array.itemsize
@@ -794,6 +796,7 @@ class Tensor(Variable):
     bitwise_or = ops.bitwise_or
     bitwise_xor = ops.bitwise_xor
     baddbmm = ops.baddbmm
+    bincount = ops.bincount
     bmm = ops.bmm
     broadcast_to = ops.broadcast_to
     ceil = ops.ceil
@@ -909,6 +912,7 @@ class Tensor(Variable):
     unbind = ops.unbind
     unflatten = ops.unflatten
     unfold = unfold_along
+    unique = ops.unique
     unsqueeze = ops.unsqueeze
     var = ops.var
 
