@@ -14,7 +14,7 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 # The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
 _FILES = (
     "recording.py", "autograd.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py", "numpy_api.py",
-    "per_sample.py",
+    "per_sample.py", "function.py",
 )  # fmt: skip
 _ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph")))
 _is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
