@@ -613,6 +613,31 @@ def test_locks_outlive_one_of_two_graphs() -> None:
     assert x.tolist() == [2.0]
 
 
+def test_locks_are_given_back_when_the_garbage_collector_drops_graphs_at_any_moment() -> None:
+    """Graphs in cycles, in several threads: the collector may run while another graph takes its locks."""
+    w = leaf(1.0, 2.0)
+
+    def drop_graphs() -> None:
+        for _ in range(200):
+            cycle: list[Any] = [(w * w).exp()]
+            cycle.append(cycle)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        threads = [threading.Thread(target=drop_graphs) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert not any(thread.is_alive() for thread in threads)
+    assert not locks.is_held(w.array)
+    assert w.array.flags.writeable
+
+
 def test_locks_are_counted_right_from_several_threads() -> None:
     x = leaf(*np.ones(50))
     before = len(locks._counts)

@@ -6,6 +6,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -31,6 +32,8 @@ from tinygrad_cnn.testing.rounding import shaken
 from tinygrad_cnn.testing.strategies import fill
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent
 
 
 @gradient_properties()
@@ -330,7 +333,7 @@ def test_a_profile_that_is_derandomized_repeats_the_examples(drawn: tuple[Check,
 )
 @pytest.mark.parametrize("place", ["conftest", "docs"])
 def test_ci_draws_the_same_examples_each_time(environment: dict[str, str], expected: str, place: str) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "test-gradients.md").read_text()
+    page = (ROOT / "docs" / "test-gradients.md").read_text()
     shown = re.search(r"^```python conftest.py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert shown is not None
     code = "import conftest" if place == "conftest" else shown[1]
@@ -479,8 +482,16 @@ def test_a_report_in_pytest_shows_the_frames_of_the_op_and_not_those_of_the_batt
         def wrong(x):
             return np.multiply(x, 3)
 
+        @op
+        def rule_raises(x):
+            return np.multiply(x, 3)
+
         raises.vjp("x")(lambda g: g)
         wrong.vjp("x")(lambda g: g * 3.03)
+
+        @rule_raises.vjp("x")
+        def rule_raises_grad(g, x):
+            return tenth(np.multiply(x, 3))
 
         @gradient_properties(OpSpec(wrong, inputs=ts.arrays((2,)), without=("jacobian", "second", "float32", "scales")))
         def test_wrong(): ...
@@ -491,53 +502,76 @@ def test_a_report_in_pytest_shows_the_frames_of_the_op_and_not_those_of_the_batt
         def test_raises():
             check_op(OpSpec(raises, inputs=ts.arrays((2,))), "shape")
 
+        def test_rule():
+            check_op(OpSpec(rule_raises, inputs=ts.arrays((2,))), "linear")
+
+        @gradient_properties(OpSpec(raises, inputs=ts.arrays((2,))))
+        def test_all(): ...
+
         def test_gradcheck():
             gradcheck(raises, tg.ones(2, dtype=tg.float64))
         """
     )
+    lines = pytester.path.joinpath("test_mine.py").read_text().splitlines()
 
     def report(test: str) -> str:
-        return pytester.runpytest_subprocess("-q", "-k", test).stdout.str()
+        return pytester.runpytest_subprocess("-v", "-k", test).stdout.str()
 
-    internal = re.compile(r"testing/(properties|gradcheck|sample|rounding)\.py:\d+: in|/hypothesis/")
+    internal = re.compile(r"testing/(properties|gradcheck|sample|rounding|battery)\.py|/hypothesis/|attempt\(")
     text = report("test_wrong and slopes")
     assert "wrong-slopes does not hold" in text
-    assert len(text.splitlines()) < 20, text
+    assert not internal.search(text), text
+    assert len(text.splitlines()) < 25, text
     text = report("test_check_op")
     assert "check_op(OpSpec(wrong" in text
     assert not internal.search(text), text
-    assert "battery.py" not in text
-    for name in ("test_raises", "test_gradcheck"):
+    calls = {
+        "test_raises": 'inputs=ts.arrays((2,))), "shape")',
+        "test_rule": '"linear")',
+        "test_gradcheck": "tg.ones(2",
+    }
+    for name, call in calls.items():
         text = report(name)
         assert "return tenth(np.multiply(x, 3))" in text, "the op's own frames stay"
         assert re.search(r"^test_mine\.py:\d+: IndexError$", text, re.MULTILINE)
         assert not internal.search(text), text
+        line = re.search(r" at test_mine\.py:(\d+)", text)  # the user's line of a failed call, or of a rule's
+        assert line, text
+        assert call in lines[int(line[1]) - 1]
+    text = report("test_all and forward")
+    line = re.search(r" at test_mine\.py:(\d+)", text)
+    assert line, text
+    assert lines[int(line[1]) - 1] == "def test_all(): ..."
 
 
 def test_pytest_finds_the_plugin_by_itself_after_an_installation() -> None:
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"]["pytest11"] == {"tinygrad_cnn": "tinygrad_cnn.testing.plugin"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["pytest11"] == {"tinygrad_cnn": "_tinygrad_cnn_pytest"}
+    copied = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert copied == {"tinygrad_cnn/testing/plugin.py": "_tinygrad_cnn_pytest.py"}
 
 
 def _installed() -> bool:
     """Whether the package is installed, with its entry point: then pytest has the plugin already."""
     from importlib.metadata import entry_points
 
-    return any(point.value == "tinygrad_cnn.testing.plugin" for point in entry_points(group="pytest11"))
+    return any(point.name == "tinygrad_cnn" for point in entry_points(group="pytest11"))
 
 
-def test_the_plugin_imports_nothing_heavy() -> None:
+def test_the_plugin_alone_imports_nothing_but_pytest(tmp_path: Path) -> None:
+    """It is loaded in every project, so neither the package nor NumPy comes with it before it is used."""
+    shutil.copy(ROOT / "tinygrad_cnn" / "testing" / "plugin.py", tmp_path / "_tinygrad_cnn_pytest.py")
     code = (
-        "import sys, tinygrad_cnn.testing.plugin;"
-        "print(sorted({'hypothesis', 'numba', 'scipy', 'matplotlib', 'sklearn', 'graphviz'} & set(sys.modules)))"
+        "import sys, pytest; before = set(sys.modules); import _tinygrad_cnn_pytest;"
+        "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert out.stdout.strip() == "['_tinygrad_cnn_pytest']"
 
 
 @pytest.mark.usefixtures("registry")
 def test_the_report_in_the_docs_is_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "test-gradients.md").read_text()
+    page = (ROOT / "docs" / "test-gradients.md").read_text()
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     for match in re.finditer(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):

@@ -183,3 +183,7 @@ def test_errors_say_what_does_not_fit() -> None:
 
     with pytest.raises(RuntimeError, match=r"Wide: a gradient rule returned shape \(\), its argument has \(2,\)"):
         Wide.apply(leaf(1.0, 2.0)).sum().backward()
+
+
+def test_its_node_names_the_line_that_calls_apply() -> None:
+    assert "test_function.py" in Exp.apply(leaf(1.0)).node.where

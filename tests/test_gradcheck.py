@@ -205,6 +205,13 @@ def test_wrong_gradients_at_kinks_are_found(forward: Function, rule: Function, x
     assert gradcheck(with_rule(forward, rule), double(x)).verdict == "wrong"
 
 
+def test_a_gradient_that_is_nan_at_kinks_is_wrong() -> None:
+    found = gradcheck(with_rule(np.abs, lambda g, x: g * ops.sign(x) * np.nan), double([0.0, 0.0]))
+    assert found.verdict == "wrong"
+    assert found.worst is not None
+    assert np.isnan(found.worst.analytic)
+
+
 # ---- wrong gradients ---------------------------------------------------------------------------------------
 
 

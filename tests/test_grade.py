@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_cnn as tg
+from tinygrad_cnn.testing import confine
 from tinygrad_cnn.testing.confine import PROCESSES
 from tinygrad_cnn.testing.grade import EXERCISES, main, marked
 
@@ -66,6 +68,11 @@ GOOD = "def relu(x): return np.maximum(x, 0)"
         ("relu = relu_grad = 3", "the file defines no function relu"),
         ("this is no Python", "the file cannot be run: SyntaxError"),
         ("import os; os._exit(7)", "the process ended with code 7"),
+        ("import os; os.abort()", "the process ended with code 134 (SIGABRT)"),
+        # Its parent is not the process that marks.
+        ("import os, time; os.kill(os.getppid(), 9); time.sleep(50)", "the process ended with code -9 (SIGKILL)"),
+        (f"{GOOD}\ndef relu_grad(g, x): return g * np.nan", "is not finite: nan"),
+        (f"{GOOD}\ndef relu_grad(g, x): raise ValueError('\\ud800')", "ValueError: \\ud800"),
         ("raise RuntimeError('at once')", "the file cannot be run: RuntimeError: at once"),
     ],
 )
@@ -88,6 +95,16 @@ def gone(pids: Path) -> bool:
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the platform does not list processes")
+
+
+def test_a_machine_that_stands_still_does_not_use_up_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = itertools.chain(
+        [0.0, 0.0], itertools.repeat(1000.0)
+    )  # asleep, or paused from outside, after the second look
+    real = time.monotonic
+    monkeypatch.setattr(confine.time, "monotonic", lambda: real() + next(jumps))
+    command = [sys.executable, "-c", "import time; time.sleep(1)"]
+    assert confine.run_confined(command, 50.0, os.environ) == "the process ended with code 0"
 
 
 @needs_proc
@@ -126,13 +143,33 @@ FORKS = """
 
 
 @needs_proc
-@pytest.mark.parametrize("first", ["pass", "os.setpgid(0, 0)"], ids=["in the group", "in groups of their own"])
+@pytest.mark.parametrize(
+    "first", ["pass", "os.setpgid(0, 0)", "os.setsid()"], ids=["in the group", "in groups", "gone"]
+)
 def test_what_a_file_forks_does_not_outlive_it(tmp_path: Path, first: str) -> None:
     pids = tmp_path / "pids"
     faults = marks_of(tmp_path, FORKS.format(count=5, file=str(pids), first=first, then="pass"))
     assert not any(faults.values()), "five children are allowed, and all marks are there"
     assert len(pids.read_text().split()) == 5
     assert gone(pids), "a child of the exercise still runs"
+
+
+def test_threads_that_go_on_do_not_hold_up_the_marks(tmp_path: Path) -> None:
+    code = f"""
+        import threading, time
+        {GOOD}
+        def relu_grad(g, x): return g * (x > 0)
+        threading.Thread(target=time.sleep, args=(50,)).start()
+    """
+    started = time.monotonic()
+    assert not any(marks_of(tmp_path, code).values())
+    assert time.monotonic() - started < 40
+
+
+@pytest.mark.parametrize("spoilt", ["write_text('garbage')", "write_bytes(b'\\xff')", "unlink()"])
+def test_spoilt_notes_are_no_marks(tmp_path: Path, spoilt: str) -> None:
+    code = f"import os, pathlib, sys; pathlib.Path(sys.orig_argv[-1]).{spoilt}; os._exit(0)"
+    assert set(marks_of(tmp_path, code).values()) == {"the process ended with code 0"}
 
 
 @needs_proc

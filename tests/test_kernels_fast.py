@@ -503,7 +503,7 @@ def test_kernels_that_do_not_compile_are_replaced_and_one_warning_says_so(monkey
         y = kernels.conv(x, w, None, *geometry)
     kernels.conv_backward(y, x, w, *geometry, needs=(True, True, True))  # a second warning would be an error
     kernels.relu(np.tile(y, (4, 1, 1, 1)))
-    np.testing.assert_array_equal(y, reference.conv(x, w, None, *geometry))
+    close(y, reference.conv(x, w, None, *geometry))  # in two parts, whose products BLAS may round otherwise
 
 
 def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

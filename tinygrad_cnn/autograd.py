@@ -196,8 +196,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
     gradients = op.gradients(node, g, wants, create_graph)
     if state.observer is not None:
         state.observer.stepped(node, g, wants, gradients)
-    for i, edge in enumerate(node.edges or ()):
-        gx = gradients[i]
+    for edge, gx in zip(node.edges or (), gradients, strict=True):
         if edge is None or gx is None:
             continue
         if type(gx) is not np.ndarray and not create_graph:

@@ -11,24 +11,29 @@ This runs once for each op that is recorded, so it is written for speed: `setfla
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-# Reentrant, because making an object may start the garbage collector, and that may drop a node with its locks.
-_guard = threading.RLock()
+_guard = threading.Lock()
 _take, _give = _guard.acquire, _guard.release  # called by hand, which takes a third of the time of `with`
+if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
+    os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
 
 # By the id of the array that owns the memory: how many saved values need it; and, where that is not just the owner's
 # flag, the arrays whose flags are to be restored.
 _counts: dict[int, int] = {}
 _restore: dict[int, list[Array]] = {}
 _shared: dict[int, weakref.ref[Array]] = {}
+_dropped: deque[Sequence[Any]] = deque()  # values of nodes that are gone, while the guard was taken
 
 
 def owner_of(array: Array) -> Array:
@@ -43,20 +48,24 @@ def acquire(values: list[Any]) -> None:
 
     A copy takes the place of a shared array, which is appended and locked too.
     """
+    if _dropped:
+        _sweep()
     shared: list[Array] = []
-    for i, array in enumerate(values):
-        if type(array) is np.ndarray:
-            owner = array if array.base is None else owner_of(array)
-            key = id(owner)
-            if key in _shared:
-                values[i] = array.copy()
-                acquire(values[i : i + 1])
-                shared.append(array)
-            _take()
-            try:
-                count = _counts.get(key, 0)
-                _counts[key] = count + 1
-                if not count:
+    count = len(values)
+    _take()
+    try:
+        for i, array in enumerate(values):
+            if type(array) is np.ndarray:
+                owner = array if array.base is None else owner_of(array)
+                key = id(owner)
+                if key in _shared and i < count:
+                    values.append(array)  # so its turn comes too
+                    array = owner = values[i] = array.copy()
+                    key = id(owner)
+                if key in _counts:
+                    _counts[key] += 1
+                else:
+                    _counts[key] = 1
                     if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
                         owner.setflags(False)  # type: ignore[call-arg]
                     else:
@@ -64,24 +73,29 @@ def acquire(values: list[Any]) -> None:
                 if array is not owner and array.flags.writeable:
                     array.setflags(False)  # type: ignore[call-arg]
                     _restore.setdefault(key, [owner]).append(array)
-            finally:
+            elif type(array) is tuple and np.ndarray in map(type, array):
+                among = list(array)
                 _give()
-        elif type(array) is tuple:
-            among = list(array)
-            acquire(among)
-            shared += among[len(array) :]
-            values[i] = tuple(among[: len(array)])
-    values += shared
+                try:
+                    acquire(among)
+                finally:
+                    _take()
+                values[i] = tuple(among[: len(array)])
+                shared += among[len(array) :]
+    finally:
+        _give()
+    if shared:
+        values += shared
 
 
 def release(values: Sequence[Any]) -> None:
     """Give back the locks on these values of a node; memory can be written to when no other node needs it."""
-    for array in values:
-        if type(array) is np.ndarray:
-            owner = array if array.base is None else owner_of(array)
-            key = id(owner)
-            _take()
-            try:
+    _take()
+    try:
+        for array in values:
+            if type(array) is np.ndarray:
+                owner = array if array.base is None else owner_of(array)
+                key = id(owner)
                 count = _counts[key]
                 if count > 1:
                     _counts[key] = count - 1
@@ -89,10 +103,28 @@ def release(values: Sequence[Any]) -> None:
                     del _counts[key]
                     for locked in _restore.pop(key, (owner,)) if _restore else (owner,):
                         locked.setflags(True)  # type: ignore[call-arg]
-            finally:
+            elif type(array) is tuple and np.ndarray in map(type, array):
                 _give()
-        elif type(array) is tuple:
-            release(array)
+                try:
+                    release(array)
+                finally:
+                    _take()
+    finally:
+        _give()
+
+
+def drop(values: Sequence[Any]) -> None:
+    """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of the other two."""
+    if _guard.locked():  # perhaps by this very thread
+        _dropped.append(values)
+    else:
+        release(values)
+
+
+def _sweep() -> None:
+    with suppress(IndexError):  # another thread may do the same
+        while True:
+            release(_dropped.popleft())
 
 
 def arrays_in(values: Sequence[Any]) -> list[Array]:
@@ -123,6 +155,8 @@ def share(array: Array) -> Array:
 
 def is_held(array: Array) -> bool:
     """Whether a live graph needs the memory of `array`."""
+    if _dropped:
+        _sweep()
     return id(owner_of(array)) in _counts
 
 

@@ -136,18 +136,21 @@ def array_of(x: Any) -> np.ndarray[Any, Any]:
 class Plan:
     """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
 
-    `places` tells of each name that backward will want the number of the array argument that it is, or -1 for
-    whatever else; `positions` where its value stands in a node's `values`; `wants` which arguments get a gradient.
+    `places` tells of each name that backward will want the number of the array argument that it is, and of the one
+    whose shape it is, or -1; `positions` where its value stands in a node's `values`; `wants` which arguments get a
+    gradient.
     `rules` holds the rules of those, each with the number of its argument, `fused` tells of the shortcut.
     """
 
     __slots__ = ("fused", "places", "positions", "rules", "wants")
 
     def __init__(
-        self, places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None], fused: Rule | None
-    ) -> None:
-        self.places = tuple(places.items())
-        self.positions = {name: k for k, name in enumerate(places)}
+        self, names: list[str], places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None],
+        fused: Rule | None,
+    ) -> None:  # fmt: skip
+        shapes = {f"{name}_shape": i for name, i in places.items()}
+        self.places = [(name, places.get(name, -1), shapes.get(name, -1)) for name in names]
+        self.positions = {name: k for k, name in enumerate(names)}
         self.wants = wants
         self.fused = self.sources(fused)
         self.rules = [(i, rule, self.sources(rule)) for i, rule in enumerate(rules) if wants[i]]
@@ -209,7 +212,7 @@ class Node:
 
     def __del__(self) -> None:
         if self.values:
-            locks.release(self.values)
+            locks.drop(self.values)
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
@@ -336,7 +339,7 @@ class Op(Generic[P]):
         places = {} if self.variadic else self.places
         names = sorted(wanted - set(self.statics) - unsaved)
         wants = tuple(bool(needs >> i & 1) for i in range(count))
-        return Plan({name: places.get(name, -1) for name in names}, wants, rules, self.fused)
+        return Plan(names, places, wants, rules, self.fused)
 
     # -- calling --
 
@@ -379,7 +382,7 @@ class Op(Generic[P]):
         values = []
         edges: list[Node | Variable | None] = []
         needs = 0  # a bit mask of the arguments that gradients flow to
-        tensors = False
+        tensors = foreign = False
         bit = 1
         for x in inputs:
             edge = None
@@ -387,10 +390,12 @@ class Op(Generic[P]):
                 tensors = True
                 if x.tracked:
                     needs |= bit
-                    edge = x if x.node is None else x.node
+                    edge = x.node or x
                 x = x.array
-            elif type(x) is not np.ndarray and isinstance(x, (np.ndarray, list)):
-                x = plain_array(x)
+            elif isinstance(x, (np.ndarray, list)):
+                foreign = True
+                if type(x) is not np.ndarray:
+                    x = plain_array(x)
             values.append(x)
             edges.append(edge)
             bit <<= 1
@@ -410,9 +415,10 @@ class Op(Generic[P]):
             return out  # type: ignore[no-any-return]
         node = None
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-            for x in inputs:
-                if type(x) is np.ndarray:  # the caller's own: there may be views of it that no lock reaches
-                    locks.share(x)
+            if foreign:  # the caller's own arrays: there may be views of them that no lock reaches
+                for x in inputs:
+                    if type(x) is np.ndarray:
+                        locks.share(x)
             node = self.record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
         if state.observer is not None:
@@ -463,22 +469,28 @@ class Op(Generic[P]):
         node.plan = plan
         if plan.places:
             values = []
-            for name, i in plan.places:
-                values.append(arrays[i] if i >= 0 else self._other(name, arrays, out, kept))
+            for name, i, of in plan.places:
+                if i >= 0:
+                    value = arrays[i]
+                elif of >= 0:
+                    value = arrays[of]
+                    value = value.shape if type(value) is np.ndarray else np.shape(value)
+                else:
+                    value = self._other(name, arrays, out, kept)
+                values.append(value)
             locks.acquire(values)
             node.values = values
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
-        """What is saved under a name, where that is not just one of the array arguments."""
+        """What is saved under a name, where that is neither one of the array arguments nor the shape of one."""
         if name == "out":
             return out
         if name == self.keeps:
             return kept
-        if name in self.places:
+        if name in self.places:  # of a variadic op: all of them
             return tuple(arrays[self.places[name] :])
-        i = self.places[name.removesuffix("_shape")]
-        return tuple(map(np.shape, arrays[i:])) if self.variadic else np.shape(arrays[i])
+        return tuple(map(np.shape, arrays[self.places[name.removesuffix("_shape")] :]))
 
     def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
         """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
@@ -516,14 +528,14 @@ class Op(Generic[P]):
         if rule is None:
             name = self.arguments[min(extra, len(self.arguments) - 1)]
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
+        saved, params = node.values, node.params
         values = []
         for k, name in sources:
-            if k < 0:
-                values.append(node.params.get(name, extra))
-            elif create_graph:
-                values.append(self._recorded(node, name, node.values[k]))
-            else:
-                values.append(node.values[k])
+            values.append(saved[k] if k >= 0 else params.get(name, extra))
+        if create_graph:
+            values = [
+                self._recorded(node, name, x) if k >= 0 else x for x, (k, name) in zip(values, sources, strict=True)
+            ]
         try:
             return rule.function(g, *values)
         except Exception as error:

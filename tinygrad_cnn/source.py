@@ -11,27 +11,37 @@ import sys
 from types import CodeType
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
-# The rooms whose frames are passed over. Models and loops that stand in other rooms count as a user's code.
+# The rooms whose frames are passed over, and with testing's those of Hypothesis, which calls it back. Models and loops
+# that stand in other rooms count as a user's code.
 _FILES = (
-    "recording.py", "autograd.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py", "numpy_api.py",
-    "per_sample.py", "function.py",
+    "recording.py", "autograd.py", "function.py", "modes.py", "tensor.py", "creation.py", "func.py", "linalg.py",
+    "numpy_api.py", "per_sample.py",
 )  # fmt: skip
-_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph")))
-_is_engine: dict[str, bool] = {}  # by file: a string knows its hash, a code object works it out each time
+_ENGINE = (*_FILES, *(room + os.sep for room in ("ops", "nn", "graph", "testing")))
+
+
+class _PassedOver(dict[str, bool]):
+    """Of each file, whether it is the engine's or of Hypothesis."""
+
+    def __missing__(self, name: str) -> bool:
+        if name.startswith(_PACKAGE):
+            passed = name[len(_PACKAGE) :].startswith(_ENGINE)
+        else:
+            caller = getattr(sys.modules.get("hypothesis"), "__file__", None)
+            passed = caller is not None and name.startswith(os.path.dirname(caller) + os.sep)
+        self[name] = passed
+        return passed
+
+
+_passed_over = _PassedOver()
 
 
 def user_line() -> tuple[CodeType, int]:
     """The code object and the instruction offset of the innermost frame outside the engine."""
     frame = sys._getframe(2)  # the caller itself is the engine
-    while True:
-        code = frame.f_code
-        name = code.co_filename
-        inside = _is_engine.get(name)
-        if inside is None:
-            inside = _is_engine[name] = name.startswith(_PACKAGE) and name[len(_PACKAGE) :].startswith(_ENGINE)
-        if not inside or frame.f_back is None:
-            return code, frame.f_lasti
+    while _passed_over[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
+    return frame.f_code, frame.f_lasti
 
 
 def line_number(code: CodeType, instruction: int) -> int:

@@ -528,9 +528,9 @@ def adam_step(
 
 def _fast_update(p: Array, g: Array, *state: Array | None) -> Any:
     """The module for optimizers, or None. It writes to `p` and `state`, so they cannot be copied into shape."""
-    arrays = [p, g, *(a for a in state if a is not None)]
-    if any(a.shape != p.shape or not a.flags.c_contiguous for a in arrays):
-        return None
-    if not all(a.flags.writeable for a in arrays if a is not g):
-        return None
-    return _fast("optim", p.size, SMALL_ARRAY, *arrays)
+    for a in (p, g, *state):
+        if a is not None:
+            flags = a.flags
+            if a.shape != p.shape or not flags.c_contiguous or not (flags.writeable or a is g):
+                return None
+    return _fast("optim", p.size, SMALL_ARRAY, p, g, *state)

@@ -13,8 +13,8 @@ from tinygrad_cnn.kernels import threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Multiply-adds below which BLAS takes one thread anyhow, and from which two of ours are quicker than one.
-SMALL = 65_536
+# Multiply-adds up to which OpenBLAS takes one thread anyhow, and from which two of ours are quicker than one.
+SMALL = 262_144
 WORTH_SHARING = 3_000_000
 
 

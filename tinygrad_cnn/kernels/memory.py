@@ -18,8 +18,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -126,14 +125,14 @@ def reuse_memory(enabled: bool = True) -> bool:
     return before
 
 
-@contextmanager
-def pooled() -> Iterator[None]:
+class pooled:  # noqa: N801 - a context manager
     """Arrays that are made inside, in the caller's own context, are the pool's too."""
-    if _handler is None or _numpy is None:
-        yield
-        return
-    before = _numpy.set_handler(_handler)
-    try:
-        yield
-    finally:
-        _numpy.set_handler(before)
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        self.before = None if _handler is None or _numpy is None else _numpy.set_handler(_handler)
+
+    def __exit__(self, *exc: object) -> None:
+        if self.before is not None and _numpy is not None:
+            _numpy.set_handler(self.before)

@@ -1,7 +1,7 @@
 """Threads for the kernels: how many, and the workers that share a kernel's work with the calling thread.
 
 A worker that has finished a job looks out for the next one for a moment before it sleeps (TINYGRAD_CNN_SPIN, in
-microseconds: 200; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
+microseconds: 1,000; 0 for never), since to be woken can take as long as a small kernel. BLAS is told to use one thread
 while a kernel calls it (and told back afterwards): its own threads would go on spinning and take the cores from ours.
 On Linux the workers keep off the processor of the thread that gives them work.
 
@@ -29,8 +29,8 @@ __all__ = ["get_num_threads", "set_num_threads"]
 WORTH_SHARING = 500_000
 # Seconds for which a thread that waits for a signal spins before it sleeps, and for which the one that gives out a job
 # holds the GIL afterwards.
-SPIN = 1e-6 * float(os.environ.get("TINYGRAD_CNN_SPIN", "200"))
-GRACE = 4e-6
+SPIN = 1e-6 * float(os.environ.get("TINYGRAD_CNN_SPIN", "1000"))
+GRACE = 10e-6
 
 
 def set_num_threads(n: int) -> None:
@@ -215,16 +215,19 @@ def parts(count: int, work: float) -> list[tuple[int, int]]:
     >>> parts(10, work=0)
     [(0, 10)]
     """
-    n = min(_threads, count) if work >= WORTH_SHARING else 1
-    if n <= 1:
+    if work < WORTH_SHARING or _threads == 1 or count <= 1:
         return [(0, count)]
+    n = min(_threads, count)
     return [(count * i // n, count * (i + 1) // n) for i in range(n)]
 
 
 def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
     """Call `function(*job)` for every job: the first here, each other one on a worker if they are free."""
+    if len(jobs) == 1:
+        function(*jobs[0])
+        return
     team = _team
-    if len(jobs) > 1 and team.busy.acquire(blocking=False):
+    if team.busy.acquire(blocking=False):
         try:
             _run_together(team, function, jobs)
         finally:
@@ -256,7 +259,11 @@ def _run_together(team: _Team, function: Callable[..., Any], jobs: Sequence[tupl
 
 def share(function: Callable[..., Any], count: int, work: float, *args: Any) -> None:
     """Call `function(*args, start, stop)` so that every number below `count` is covered once."""
-    run(function, [(*args, start, stop) for start, stop in parts(count, work)])
+    cuts = parts(count, work)
+    if len(cuts) == 1:
+        function(*args, 0, count)
+    else:
+        run(function, [(*args, start, stop) for start, stop in cuts])
 
 
 class _Blas:

@@ -34,8 +34,14 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
-    if type(value) is tuple and len(value) == n and set(map(type, value)) == {int} and min(value) >= least:
-        return value  # as layers give it
+    if type(value) is int and value >= least:
+        return (value,) * n
+    if type(value) is tuple and len(value) == n:  # as layers give it
+        for v in value:
+            if type(v) is not int or v < least:
+                break
+        else:
+            return value
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
     except TypeError:
@@ -408,7 +414,9 @@ def conv_grads(
     stride, padding, extra, dilation = _geometry(weight.shape[2:], stride, padding, dilation)
     x, g = _batched(input, n), _batched(g, n)
     dx, dw, db = kernels.conv_backward(g, _extended(x, extra), weight, stride, padding, dilation, groups, needs)
-    return None if dx is None else _cropped(dx, x.shape).reshape(input.shape), dw, db
+    if dx is not None and dx.shape != input.shape:
+        dx = _cropped(dx, x.shape).reshape(input.shape)
+    return dx, dw, db
 
 
 def conv_transpose_grad_input(

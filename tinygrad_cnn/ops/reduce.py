@@ -75,10 +75,14 @@ def kept(g: Array, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Array:
 
 def spread(g: Array, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Array:
     """Put the reduced dimensions back into `g` and repeat it along them: the adjoint of a sum."""
-    return broadcast_to(kept(g, shape, dim, keepdim), shape=shape)
+    if g.ndim:  # one number spreads as it is
+        g = kept(g, shape, dim, keepdim)
+    return broadcast_to(g, shape=shape)
 
 
 def _count(shape: tuple[int, ...], dim: Dim) -> int:
+    if dim is None:
+        return math.prod(shape)
     return math.prod(shape[d] for d in axes_of(dim, len(shape)))
 
 

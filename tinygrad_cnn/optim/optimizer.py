@@ -111,8 +111,9 @@ class Optimizer:
         with np.errstate(all="ignore"):  # what overflows is inf, and no warning, as in all that computes here
             for group in self.param_groups:
                 for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(locks.writeable(p), p.grad.array, self.state[p], group)
+                    g = p.grad
+                    if g is not None:
+                        self._update(locks.writeable(p), g.array, self.state[p], group)
         return loss
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import hypothesis
 import numpy as np
 
-from tinygrad_cnn import kernels
+from tinygrad_cnn import autograd, kernels, recording, testing
 from tinygrad_cnn.testing.gradcheck import GradcheckResult
 from tinygrad_cnn.testing.properties import PROPERTIES, Case, Property, RefutedError
 from tinygrad_cnn.testing.sample import Sample, as_sample
@@ -56,6 +58,7 @@ class Check:
         count = max(usual, 3) if examples is None else examples
         last: list[Sample] = []
         seen: list[GradcheckResult | None] = []
+        notes: list[str] = []
 
         @hypothesis.settings(
             max_examples=count,
@@ -70,7 +73,11 @@ class Check:
         def attempt(drawn: Any, seed: int) -> None:
             last[:] = [as_sample(drawn)]
             case = Case(self.spec, last[0], seed, np.float32 if self.fast else np.float64)
-            self.prop.run(case)
+            try:
+                self.prop.run(case)
+            except Exception as error:
+                notes[:] = getattr(error, "__notes__", ())  # Hypothesis adds its own, on this function
+                raise
             seen.append(case.hidden)
 
         if seed is not None or profile.derandomize:  # each check has examples of its own
@@ -85,7 +92,9 @@ class Check:
         except RefutedError as error:
             raise AssertionError(self._report(error, last)) from None  # of the battery: its frames say nothing more
         except Exception as error:  # of the op: its frames say where
-            raise AssertionError(self._report(error, last)) from error
+            report = self._report(error, last)
+            error.__notes__ = notes
+            raise AssertionError(report) from error.with_traceback(_outside(error.__traceback__))
         # At a point where the op is saturated nothing can be seen, and nothing is wrong; at most points it must be.
         hidden = [result for result in seen if result is not None]
         if example is None and len(hidden) > len(seen) / 2:
@@ -99,13 +108,26 @@ class Check:
         file = file_of(self.spec.name)
         line += (f" --import {file}" if file else "") + (f" --example {blob[1]}" if blob else "")
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        told = re.sub(r" — at <frozen runpy>:\d+", "", str(error))  # `python -m`: there is no line of the user's
         return (
-            f"{self} does not hold: {self.prop.sentence}\n  {kind}{error}\n"
+            f"{self} does not hold: {self.prop.sentence}\n  {kind}{told}\n"
             f"  smallest case: {self.spec.name}{last[0] if last else ''}\n  reproduce: {line}"
         )
 
     def __str__(self) -> str:
         return f"{self.spec.name}-{self.prop.name}" + ("-fast" if self.fast else "")
+
+
+def _outside(place: TracebackType | None) -> TracebackType | None:
+    """A traceback from where it leaves these tests, Hypothesis and the engine."""
+    own = (
+        *(os.path.dirname(x.__file__) + os.sep for x in (testing, hypothesis)),
+        autograd.__file__,
+        recording.__file__,
+    )
+    while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(own):
+        place = place.tb_next
+    return place
 
 
 def checks(op: Any) -> list[Check]:
@@ -139,12 +161,16 @@ def gradient_properties(*ops: Any) -> Callable[[Callable[[], Any]], Callable[...
     every = [check for spec in specs for check in checks(spec)]
 
     def decorate(function: Callable[[], Any]) -> Callable[..., Any]:
-        @pytest.mark.parametrize("gradient_property", every, ids=str)
-        def test(gradient_property: Check) -> None:
+        def ask(gradient_property: Check) -> None:
             function()
             gradient_property.run()
 
+        def test(gradient_property: Check) -> None:
+            return ask(gradient_property)
+
+        own = function.__code__  # pytest and the ops name the place of the function, not this one
+        test.__code__ = test.__code__.replace(co_filename=own.co_filename, co_firstlineno=own.co_firstlineno)
         test.__name__, test.__doc__, test.__module__ = function.__name__, function.__doc__, function.__module__
-        return test
+        return pytest.mark.parametrize("gradient_property", every, ids=str)(test)
 
     return decorate

@@ -1,14 +1,16 @@
 """Run a command that may do anything: for so long, with so many processes, and with an end for all of them.
 
-It gets a session of its own, and when it is over (by itself, or because a limit was reached) the whole session is
-ended. The output goes nowhere, so no process that is left can hold a pipe open. That is no sandbox: a process that
-starts a session of its own gets away, and files can be written.
+It gets a session of its own and a mark in its environment. When it is over (by itself, or because a limit was reached)
+all that is in the session or has the mark is ended. Its parent is a shell, so if it ends its parent only that is gone.
+The output goes nowhere, so no process that is left can hold a pipe open. That is no sandbox: a process that leaves
+the session and drops its environment too gets away, and files can be written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -21,28 +23,45 @@ PROCESSES = 32  # so many may run at once, the command itself included
 MEMORY = 4 << 30  # bytes that may be mapped beyond what is
 _PROC = Path("/proc")
 _PAUSE = 0.05  # seconds between two looks at the processes
+_GAP = 1.0  # seconds between two looks that count at most: what is longer, the machine itself stood still
+_MARK = "TINYGRAD_CNN_CONFINED"
+_SHELL = ("/bin/sh", "-c", '"$@"; exit $?', "sh")  # after `exit $?` it cannot step aside for the command
 
 
 def run_confined(command: Sequence[str], seconds: float, environment: Mapping[str, str]) -> str:
     """Run it, end whatever it has started, and say how it ended: with which code, or which limit it reached."""
-    quiet = subprocess.DEVNULL
+    quiet, posix, mark = subprocess.DEVNULL, os.name == "posix", secrets.token_hex(8)
     child = subprocess.Popen(
-        command, stdin=quiet, stdout=quiet, stderr=quiet, env=environment, start_new_session=os.name == "posix"
+        [*(_SHELL if posix else ()), *command],
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        env={**environment, _MARK: mark},
+        start_new_session=posix,
     )
-    last = time.monotonic() + seconds
+    spent, before = 0.0, time.monotonic()
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return f"the process ended with code {child.wait(_PAUSE)}"
-            if len(_session(child.pid)) > PROCESSES:
+                return f"the process ended with code {_named(child.wait(_PAUSE))}"
+            if len(_started(child.pid, mark)) > PROCESSES:
                 return f"started more than {PROCESSES} processes"
-            if time.monotonic() >= last:
+            now = time.monotonic()
+            spent, before = spent + min(now - before, _GAP), now
+            if spent >= seconds:
                 return f"took longer than {seconds:g} s"
     finally:
-        _end(child)
+        _end(child, mark)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _named(code: int) -> str:
+    """A shell's code, with the signal that ended the command if it was one."""
+    with contextlib.suppress(ValueError):
+        return f"{code} ({signal.Signals(abs(code) % 128).name})" if code < 0 or code > 128 else str(code)
+    return str(code)
+
+
+def _end(child: subprocess.Popen[bytes], mark: str) -> None:
     """End the process and whatever it has started, also where it is gone itself."""
     if os.name != "posix":
         child.kill()
@@ -52,7 +71,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # no such group; only ended ones (macOS)
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        left = _session(child.pid)
+        left = _started(child.pid, mark)
         if not left:
             return
         for process in left:
@@ -61,12 +80,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         time.sleep(_PAUSE / 5)
 
 
-def _session(leader: int) -> list[int]:
-    """The processes of a session, where the platform lists them under /proc."""
-    found = []
+def _started(leader: int, mark: str) -> list[int]:
+    """The processes of a session, and those that have left it with their mark, where the platform has /proc."""
+    entry, found = f"{_MARK}={mark}".encode(), []
     for name in os.listdir(_PROC) if _PROC.is_dir() else ():
-        with contextlib.suppress(ValueError, OSError):  # no process; already gone
-            if os.getsid(int(name)) == leader:
+        with contextlib.suppress(ValueError, OSError):  # no process; already gone; somebody else's
+            if os.getsid(int(name)) == leader or entry in (_PROC / name / "environ").read_bytes().split(b"\0"):
                 found.append(int(name))
     return found
 

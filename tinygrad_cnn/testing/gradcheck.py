@@ -697,6 +697,8 @@ def _guilty_output(
 ) -> tuple[int, _Judged] | None:
     """The output whose slope the gradient gets wrong, found by halving the weights; None if no single one is."""
     among = np.flatnonzero(weights)
+    if not len(among):  # nothing comes in, and still NaN comes out
+        return None
     while len(among) > 1:
         halves = []
         for part in (among[: len(among) // 2], among[len(among) // 2 :]):

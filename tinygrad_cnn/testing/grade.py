@@ -11,6 +11,7 @@ a `json.py` there does not take the place of Python's. That is no sandbox: mark 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import runpy
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from hypothesis import strategies as st
@@ -202,9 +203,18 @@ def marked(file: Path, name: str, seconds: float) -> list[Mark]:
         command = [sys.executable, "-P", "-m", __spec__.name, str(file), "--only", name, "--notes", str(notes)]
         path = os.pathsep.join(_path_without(file.resolve().parent))
         ending = run_confined(command, seconds, {**os.environ, "PYTHONPATH": path})
-        marks = [Mark(**json.loads(line)) for line in notes.read_text().splitlines()]
-    done = {mark.prop for mark in marks}
-    return marks + [Mark(prop, ending) for prop in asked if prop not in done]
+        marks = _read(notes)
+    return [Mark(prop, marks.get(prop, ending)) for prop in asked]
+
+
+def _read(notes: Path) -> dict[str, str]:
+    """What is noted: the fault of each property. The student's file may have spoilt the notes."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in notes.read_text().splitlines():
+            prop, fault = json.loads(line)
+            found[str(prop)] = str(fault).encode(errors="backslashreplace").decode()  # a lone surrogate has no bytes
+    return found
 
 
 def _path_without(folder: Path) -> list[str]:
@@ -221,10 +231,10 @@ def _shadowing(folder: Path) -> list[str]:
     return sorted(name for name, file in files.items() if file.resolve().parents[file.stem == "__init__"] == folder)
 
 
-def _mark_here(file: Path, name: str, notes: Path) -> None:
-    """In the process of one exercise: write down each mark as soon as it is known."""
+def _mark_here(file: Path, name: str, notes: Path) -> NoReturn:
+    """In the process of one exercise: write down each mark as soon as it is known. It ends the process."""
     limit_resources()
-    own = os.getpid()
+    own, sys.argv = os.getpid(), [str(file)]
     try:
         student = runpy.run_path(str(file))
         wanted = (name, f"{name}_grad")
@@ -233,11 +243,12 @@ def _mark_here(file: Path, name: str, notes: Path) -> None:
     except BaseException as raised:
         student, error = {}, f"the file cannot be run: {type(raised).__name__}: {raised}"
     for check in checks(EXERCISES[name](student)):
-        mark = {"prop": check.prop.name, "fault": error or _fault(check)}
+        mark = check.prop.name, error or _fault(check)
         if os.getpid() != own:  # the file forked, and both came back: one of them marks
             os._exit(0)
         with notes.open("a") as stream:
             stream.write(json.dumps(mark) + "\n")
+    os._exit(0)  # whatever threads the file has started, and whatever it has asked to be done at the end
 
 
 def _fault(check: Check) -> str:
@@ -288,7 +299,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{folder} holds its own {', '.join(shadowing)}, and was looked in first: call python with -P")
     if given.notes is not None:
         _mark_here(given.file, given.only, given.notes)
-        return 0
     names = [given.only] if given.only else list(EXERCISES)
     marks = {name: marked(given.file, name, given.seconds) for name in names}
     sys.stdout.write(report(marks))

@@ -92,7 +92,7 @@ class Case:
         if wrong.any():
             off = np.where(wrong, np.nan_to_num(np.abs(found - expected), nan=np.inf), -1.0)
             at = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
-            must(False, "{}: {!r} at {}, expected {!r} (± {:.2g})", what, found[at], at, expected[at], bound)
+            must(False, "{}: {:.9g} at {}, expected {:.9g} (± {:.2g})", what, found[at], at, expected[at], bound)
 
     def all_close(self, what: str, found: Gradients, expected: Gradients, near: Rounding) -> None:
         """`close` for the gradients of all arguments."""
