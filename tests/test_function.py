@@ -138,9 +138,11 @@ def test_what_was_saved_is_locked_and_nothing_else() -> None:
 
 
 def test_a_picture_shows_one_op() -> None:
-    names = [node.name for node in graph.capture(lambda x: Exp.apply(x).sum(), tg.ones(2, requires_grad=True)).nodes]
+    nodes = graph.capture(lambda x: Exp.apply(x).sum(), tg.ones(2, requires_grad=True)).nodes
+    names = [node.name for node in nodes]
     assert names.count("Exp") == 1
     assert "exp" not in names
+    assert "test_function.py:" in nodes[names.index("Exp")].where
 
 
 def test_errors_say_what_does_not_fit() -> None:

@@ -540,6 +540,15 @@ def test_numbers_that_do_not_go_into_integers_are_told() -> None:
         x.masked_fill(x > 1, float("-inf"))
 
 
+def test_where_with_a_condition_alone_tells_where_it_is_true() -> None:
+    x = tg.tensor([[0.0, 2.0], [3.0, 0.0]])
+    assert [i.tolist() for i in tg.where(x > 0)] == [i.tolist() for i in np.where(x > 0)] == [[0, 1], [1, 0]]
+    assert x[tg.where(x > 0)].tolist() == [2.0, 3.0]
+    for chosen in ({"input": x}, {"other": 2.0}):
+        with pytest.raises(TypeError, match="where: got one of input and other, expected both or none"):
+            tg.where(x > 0, **chosen)
+
+
 def test_a_result_is_written_into_out() -> None:
     x, out = tg.tensor([[1.0, 2.0]]), tg.zeros(1, 2)
     assert tg.mul(x, 3, out=out) is out

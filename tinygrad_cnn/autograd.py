@@ -3,7 +3,8 @@
 `grad` and `backward` walk the nodes from the newest to the oldest. A node is created after the nodes that it depends
 on, so their sequence numbers are a topological order: the drive needs no recursion, and a chain of 100,000 ops works.
 
-How ops record themselves is told in recording.py, whose names can be had from here too, and those of modes.py.
+An *edge* says where a gradient goes: to a Node, the recorded call that made a tensor, or to a leaf, which is a tensor
+itself. How ops record themselves is told in recording.py, whose names can be had from here too, and those of modes.py.
 """
 
 from __future__ import annotations
@@ -155,14 +156,13 @@ def _drive(
     seeds = [None] * len(outputs) if seeds is None else _sequence(seeds)
     if len(seeds) != len(outputs):
         raise ValueError(f"backward: {len(seeds)} incoming gradients for {len(outputs)} outputs")
-    pending: dict[int, Any] = {}
+    pending: dict[int, Any] = {}  # by the id of a node or leaf: the sum of the gradients that have come to it
     for out, seed in zip(outputs, seeds, strict=True):
         _add(pending, _edge(out), _seed(out, seed, create_graph))
     order, leaves = reachable([out.edge for out in outputs])
     wanted = set(map(id, leaves if targets is None else targets))
-    needed = None
-    if targets is not None:
-        needed = leading_to(order, wanted)
+    needed = None if targets is None else leading_to(order, wanted)  # no other node runs; None: all do
+    if needed is not None:
         order = [node for node in order if id(node) in needed]
     found: dict[int, tuple[Any, Any]] = {}
     with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
@@ -174,9 +174,9 @@ def _drive(
                 raise _gone(node)
             if node.hooks:
                 g = _run_hooks(node, g, create_graph)
-            wants = node.plan.wants
+            wants = node.plan.wants  # which of its arguments get a gradient
             if needed is not None:
-                if id(node) in wanted:
+                if id(node) in wanted:  # the gradient of an op's result was asked for
                     found[id(node)] = node, g if create_graph else g.copy()
                 wants = tuple([edge is not None and id(edge) in needed for edge in node.edges or ()])
             if create_graph:

@@ -150,10 +150,6 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     return ops.clamp(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    return ops.where(condition, x, y)
-
-
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return ops.roll(a, shift, axis)
 
@@ -248,7 +244,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.trace: lambda a: ops.trace(a),
     np.diagonal: lambda a, offset=0, axis1=0, axis2=1: ops.diagonal(a, offset, axis1, axis2),
     np.take_along_axis: lambda arr, indices, axis=-1: ops.take_along_dim(arr, indices, axis),
-    np.where: _where,
+    np.where: ops.where,
     np.clip: _clip,
     np.round: lambda a, decimals=0: ops.round(a, decimals=decimals),
     np.around: lambda a, decimals=0: ops.round(a, decimals=decimals),

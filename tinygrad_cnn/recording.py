@@ -3,8 +3,10 @@
 It reads from top to bottom, in the order in which things happen:
 
 1. `Variable`, what the engine needs to know of a tensor, and `Node`, one recorded call,
-2. `Op`, a kernel with one gradient rule per argument: calling it computes, and records,
-3. three ops that the engine itself uses.
+2. `Op`, a kernel with one gradient rule per argument: calling it computes, and records; and the short ways by which
+   methods of Tensor call it,
+3. `op`, which makes an Op of a function, and what else marks one: `composite`, `numpy_words`,
+4. three ops that the engine itself uses.
 
 (`no_grad` and the other recording modes are in modes.py, the locks on arrays that a graph needs in locks.py.)
 """
@@ -575,6 +577,7 @@ def _into(op: Op[Any], args: Any, kwargs: dict[str, Any]) -> Tensor:
 
 
 def _of_one(op: Any) -> Callable[..., Any]:
+    """The short way to an op with one array argument, for a float tensor alone; see `Op.method`."""
     kernel, defaults, copy, differentiable = op.kernel, op.defaults, kernel_context.copy, op.differentiable
 
     def method(x: Any, *rest: Any, **named: Any) -> Any:
@@ -595,6 +598,7 @@ def _of_one(op: Any) -> Callable[..., Any]:
 
 
 def _of_two(op: Any) -> Callable[..., Any]:
+    """The short way to an op with two array arguments, for two tensors of one float dtype, or one and a number."""
     kernel, defaults, copy, differentiable, promotes = (
         op.kernel, op.defaults, kernel_context.copy, op.differentiable, op.promotes,
     )  # fmt: skip
@@ -626,6 +630,7 @@ def _of_two(op: Any) -> Callable[..., Any]:
 
 
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
+    """A saved argument as the Tensor that it was: of a node, a leaf, or of nobody (edge None)."""
     if edge is None or not isinstance(value, np.ndarray):
         return wrap(value) if isinstance(value, np.ndarray) else value
     if isinstance(edge, Node):
@@ -643,6 +648,9 @@ def _frozen(value: Any) -> Any:
     if type(value) is np.ndarray:
         return value.copy()
     return tuple([_frozen(v) for v in value]) if type(value) is list else value
+
+
+# ---- 3. making ops -----------------------------------------------------------------------------------------
 
 
 def _is_array(parameter: inspect.Parameter) -> bool:
@@ -731,7 +739,7 @@ def labelled_as_gradient(node: Node) -> Iterator[None]:
         state.label = before
 
 
-# ---- 3. the ops that the engine itself uses -----------------------------------------------------------------
+# ---- 4. the ops that the engine itself uses -----------------------------------------------------------------
 
 
 @op

@@ -258,6 +258,8 @@ class Tensor(Variable):
         """The number of elements."""
         return self.array.size
 
+    nelement = numel
+
     def element_size(self) -> _Int:
         """The bytes of one element."""
         return self.array.itemsize
@@ -265,6 +267,11 @@ class Tensor(Variable):
     def is_floating_point(self) -> _Bool:
         """Whether the elements are floats."""
         return self.dtype.kind == "f"
+
+    @property
+    def is_cuda(self) -> _Bool:
+        """False."""
+        return False
 
     def is_contiguous(self) -> _Bool:
         """Whether the elements stand in memory in order, without gaps."""
@@ -763,7 +770,8 @@ class Tensor(Variable):
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """This tensor's elements where `condition` is true, those of `other` elsewhere."""
-        return ops.where(condition, self, other)
+        out: Tensor = ops.where(condition, self, other)
+        return out
 
     # ---- methods that are the ops themselves ----
     abs = ops.abs
@@ -788,6 +796,7 @@ class Tensor(Variable):
     bitwise_or = ops.bitwise_or
     bitwise_xor = ops.bitwise_xor
     baddbmm = ops.baddbmm
+    bincount = ops.bincount
     bmm = ops.bmm
     broadcast_to = ops.broadcast_to
     ceil = ops.ceil
@@ -903,6 +912,7 @@ class Tensor(Variable):
     unbind = ops.unbind
     unflatten = ops.unflatten
     unfold = unfold_along
+    unique = ops.unique
     unsqueeze = ops.unsqueeze
     var = ops.var
 

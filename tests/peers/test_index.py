@@ -352,3 +352,27 @@ def test_errors() -> None:
     raises_alike(functional.one_hot, F.one_hot, array(), match=r"one_hot: the input is empty, expected num_classes")
     raises_alike(tg.topk, torch.topk, VECTOR, 7, match=r"topk: k is 7, dimension -1 has 6 elements")
     raises_alike(tg.masked_select, torch.masked_select, X, X, match=r"masked_select: mask is float64, expected bool")
+
+
+@pytest.mark.parametrize("dim", [None, 0, -1])
+@pytest.mark.parametrize("dtype", ["int64", "float32", "bool"])
+def test_unique(dtype: str, dim: int | None) -> None:
+    x = np.array([[1, 0, 1], [1, 0, 1], [2, 2, 0]]).astype(dtype)
+    options = {"return_inverse": True, "return_counts": True, "dim": dim}
+    ours, theirs = tg.unique(tg.tensor(x), **options), torch.unique(torch.tensor(x), **options)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.tolist(), str(a.dtype)) == (b.tolist(), str(b.numpy().dtype))
+    assert tg.tensor(x).unique().tolist() == torch.tensor(x).unique().tolist()
+
+
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 1.0, 2.0], np.float32), np.array([0.5, 1.0, 2.0])])
+@pytest.mark.parametrize("minlength", [0, 6])
+def test_bincount(weights: Any, minlength: int) -> None:
+    x = np.array([3, 0, 3])
+    ours = tg.bincount(tg.tensor(x), None if weights is None else tg.tensor(weights), minlength)
+    theirs = torch.bincount(torch.tensor(x), None if weights is None else torch.tensor(weights), minlength)
+    assert (ours.tolist(), str(ours.dtype)) == (theirs.tolist(), str(theirs.numpy().dtype))
+    with pytest.raises(ValueError, match=r"bincount: input is int64 \(1,\), expected integers \(N,\), none below 0"):
+        tg.bincount(tg.tensor([-1]))
+    with pytest.raises(ValueError, match=r"bincount: weights have shape \(2,\), the input \(1,\)"):
+        tg.bincount(tg.tensor([1]), tg.ones(2))

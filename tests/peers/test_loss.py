@@ -349,3 +349,12 @@ def test_pairs_that_do_not_fit_are_told() -> None:
         ValueError, match=r"cosine_embedding_loss: the inputs are \(2, 3\) and \(2, 3\), the target \(3,\)"
     ):
         ours("cosine_embedding_loss")(tg.ones(2, 3), tg.ones(2, 3), tg.ones(3))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, float("inf")])
+@pytest.mark.parametrize(("one", "two"), [((4, 3), (5, 3)), ((2, 4, 3), (2, 5, 3)), ((4, 3), (2, 1, 3))])
+def test_distances_of_all_pairs(one: tuple[int, ...], two: tuple[int, ...], p: float) -> None:
+    rng = np.random.default_rng(0)
+    compare(tg.cdist, torch.cdist, rng.normal(size=one), rng.normal(size=two), p=p, bound=1e-11, orders=1)
+    with pytest.raises(ValueError, match=r"cdist: x1 is \(3,\), x2 \(2, 3\), expected"):
+        tg.cdist(tg.ones(3), tg.ones(2, 3))

@@ -670,14 +670,8 @@ def round_grad(g: Array) -> Array:
 
 
 @op(broadcasts=True, promotes=False)
-def where(condition: Array, input: Array, other: Array) -> Any:
-    """The elements of `input` where `condition` is true, those of `other` elsewhere; the three broadcast.
-
-    >>> import tinygrad_cnn as tg
-    >>> x = tg.tensor([-1.0, 2.0])
-    >>> tg.where(x > 0, x, 0.0)
-    tensor([0., 2.])
-    """
+def where_op(condition: Array, input: Array, other: Array) -> Any:
+    """The elements of `input` where `condition` is true, those of `other` elsewhere; the three broadcast."""
     check_mask("condition", condition)
     input, other = promote([input, other])
     out: Any = np.where(condition, input, other)
@@ -685,14 +679,38 @@ def where(condition: Array, input: Array, other: Array) -> Any:
     return out.astype(get_default_dtype()) if numbers and out.dtype == np.float64 else out
 
 
-@where.vjp("input")
+where_op.name = "where"
+
+
+@where_op.vjp("input")
 def where_grad_input(g: Array, condition: Array) -> Array:
     return where(condition, g, 0.0)
 
 
-@where.vjp("other")
+@where_op.vjp("other")
 def where_grad_other(g: Array, condition: Array) -> Array:
     return where(condition, 0.0, g)
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """The elements of `input` where `condition` is true, those of `other` elsewhere; the three broadcast.
+
+    With the condition alone, where it is true: as `nonzero(condition, as_tuple=True)`.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([-1.0, 2.0])
+    >>> tg.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    >>> tg.where(x > 0)
+    (tensor([1]),)
+    """
+    if input is None or other is None:
+        if input is not other:
+            raise TypeError("where: got one of input and other, expected both or none")
+        from tinygrad_cnn.ops.index import nonzero  # which is built on this file
+
+        return nonzero(condition, as_tuple=True)
+    return where_op(condition, input, other)
 
 
 def check_mask(name: str, mask: Any) -> None:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op, wrap
 from tinygrad_cnn.ops.elementwise import times, where
 
 __all__ = [
     "argsort",
+    "bincount",
     "embedding",
     "gather",
     "getitem",
@@ -30,6 +31,7 @@ __all__ = [
     "sort",
     "take_along_dim",
     "topk",
+    "unique",
 ]
 
 
@@ -556,6 +558,44 @@ def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     """
     rows = argwhere(input if input.ndim or not as_tuple else input.reshape((1,)))
     return tuple(rows[:, d] for d in range(rows.shape[1])) if as_tuple else rows
+
+
+def unique(
+    input: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The elements, each once and in order; with `dim`, the slices along it.
+
+    return_inverse: also where in the result each element stands; return_counts: also how often it came. The order is
+    always that of the values, whatever `sorted` says; nothing is recorded.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.unique(tg.tensor([5, 3, 5]), return_counts=True)
+    (tensor([3, 5]), tensor([1, 2]))
+    """
+    x = array_of(input)
+    found, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=dim)
+    places = wrap(inverse.reshape(x.shape if dim is None else -1))
+    chosen = [wrap(found), *[places] * return_inverse, *[wrap(counts)] * return_counts]
+    return chosen[0] if len(chosen) == 1 else tuple(chosen)
+
+
+def bincount(input: Array, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each of the numbers 0, 1, ... stands in `input` (N,), integers; or the sum of its `weights` (N,).
+
+    Nothing is recorded: for sums that have gradients there is `index_add`.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.bincount(tg.tensor([2, 0, 2]))
+    tensor([1, 0, 2])
+    """
+    x = array_of(input)
+    if x.ndim != 1 or x.dtype.kind not in "iu" or (x < 0).any():
+        raise ValueError(f"bincount: input is {x.dtype} {x.shape}, expected integers (N,), none below 0")
+    given = None if weights is None else array_of(weights)
+    if given is not None and given.shape != x.shape:
+        raise ValueError(f"bincount: weights have shape {given.shape}, the input {x.shape}")
+    out = np.bincount(x.astype(np.int64), given, minlength)
+    return wrap(out.astype(given.dtype if given is not None and given.dtype.kind == "f" else out.dtype))
 
 
 @op(differentiable=False)

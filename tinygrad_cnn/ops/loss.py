@@ -36,10 +36,10 @@ from tinygrad_cnn.ops.elementwise import (
 )
 from tinygrad_cnn.ops.index import gather
 from tinygrad_cnn.ops.reduce import mean, sum, vector_norm
-from tinygrad_cnn.ops.shape import reshape
+from tinygrad_cnn.ops.shape import reshape, unsqueeze
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cdist", "cosine_embedding_loss", "cosine_similarity",
     "cross_entropy", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss",
     "pairwise_distance", "smooth_l1_loss", "triplet_margin_loss",
 ]  # fmt: skip
@@ -379,6 +379,20 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     tensor([5.0000])
     """
     return vector_norm(add(sub(x1, x2), eps), p, dim=-1, keepdim=keepdim)
+
+
+@composite
+def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+    """The p-norm of the difference of each row of x1 (*, N, D) and each of x2 (*, M, D): (*, N, M).
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.cdist(tg.tensor([[0.0, 0.0], [3.0, 0.0]]), tg.tensor([[3.0, 4.0]]))
+    tensor([[5.],
+            [4.]])
+    """
+    if len(x1.shape) < 2 or len(x2.shape) < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(f"cdist: x1 is {x1.shape}, x2 {x2.shape}, expected (*, N, D) and (*, M, D)")
+    return vector_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, dim=-1)
 
 
 @composite

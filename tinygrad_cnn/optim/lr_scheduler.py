@@ -102,6 +102,9 @@ class LRScheduler:
         return list(value)
 
 
+_LRScheduler = LRScheduler  # PyTorch's old name, from which older schedulers are derived
+
+
 class LambdaLR(LRScheduler):
     """The initial rate times `lr_lambda(epoch)`; a list has one function for each group."""
 

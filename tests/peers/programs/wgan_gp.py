@@ -4,7 +4,6 @@ import torch.autograd as autograd
 import torch.nn as nn
 
 device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-torch.backends.cudnn.benchmark = True
 torch.use_deterministic_algorithms(False)
 rng = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ from hypothesis.strategies import DrawFn
 from scipy import special
 
 from tinygrad_cnn import autograd, ops
-from tinygrad_cnn.ops import comparison, trigonometry
+from tinygrad_cnn.ops import comparison, elementwise, trigonometry
 from tinygrad_cnn.testing import strategies as ts
 from tinygrad_cnn.testing.sample import Sample
 from tinygrad_cnn.testing.spec import ErrorCase, OpSpec, register_op
@@ -197,7 +197,7 @@ def _clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
 register_op(
     OpSpec(
-        ops.where,
+        elementwise.where_op,
         inputs=_choices(3),
         reference=np.where,
         linear_in=both,
