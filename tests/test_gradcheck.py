@@ -482,6 +482,8 @@ def test_strategies_shrink_to_small_cases_with_round_numbers() -> None:
     assert found.ndim == 2
     assert found.array.size <= 4  # which of the small shapes depends on the layout that is tried first
     assert np.abs(found.array).max() <= 0.375
+    assert find(ts.class_labels((2, 3), 4), lambda labels: True).tolist() == [[0, 1, 2], [3, 0, 1]]
+    assert find(ts.arrays((3,), values="extreme"), lambda x: True) == pytest.approx([1e-8, -1e-5, 1e-2])
 
 
 def test_an_example_takes_less_than_2_ms() -> None:
