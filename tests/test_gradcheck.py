@@ -212,6 +212,31 @@ def test_a_gradient_that_is_nan_at_kinks_is_wrong() -> None:
     assert np.isnan(found.worst.analytic)
 
 
+@pytest.mark.parametrize("x", [[3.0, 3.0, 3.0, 1.0], [2.0, 2.0, 2.0, 2.0]], ids=["three", "four"])
+@pytest.mark.parametrize("total", [False, True], ids=["each", "sum"])
+def test_the_middle_one_of_equal_numbers_may_be_any_of_them(x: list[float], total: bool) -> None:
+    """Along each line its slope is smooth, and no gradient has all of them."""
+
+    def ordered(x: tg.Tensor) -> tg.Tensor:
+        found = tg.sort(x)[0]
+        return (found * tg.tensor([0.3, -1.1, 0.7, 2.0], dtype=tg.float64)).sum() if total else found
+
+    for seed in range(3):
+        assert gradcheck(ordered, double(x), seed=seed).verdict == "kink"
+    scaled = with_rule(np.sort, lambda g: g * 1.01)
+    assert gradcheck(scaled, double(sorted(x))).verdict == "wrong"
+    one = with_rule(np.sort, lambda g: g * np.array([1.01, 1.0, 1.0, 1.0]))  # beside three that are equal
+    assert gradcheck(one, double(sorted(x))).verdict == "wrong"
+
+
+def test_what_is_lost_below_the_last_digit_is_no_fault() -> None:
+    for seed in range(3):
+        found = gradcheck(lambda x: tg.softmax(x, 0), double([50.0, 0.0, -50.0]), order=2, seed=seed)
+        assert found.verdict == "ok", found
+    found = gradcheck(tg.log, double([1e-200]), order=2)  # the second derivative is -1e400
+    assert (found.verdict, found.message) == ("ill-conditioned", "the slope is too large for its dtype")
+
+
 # ---- wrong gradients ---------------------------------------------------------------------------------------
 
 
@@ -237,6 +262,16 @@ def test_one_wrong_entry_of_a_large_argument_is_found_by_halving() -> None:
     found = gradcheck(with_rule(np.sin, lambda g, x: g * ops.cos(x) * factors), floats(20_000), directions=2)
     assert found.worst is not None
     assert found.worst.index == (12_345,)
+
+
+def test_a_fault_at_an_entry_that_is_much_smaller_than_others_is_found() -> None:
+    shifted = with_rule(np.log, lambda g, x: g / (x + 1e-9))
+    assert gradcheck(shifted, double([1e-3, 1.0])).verdict == "wrong"
+
+
+def test_a_report_has_as_many_digits_as_it_takes() -> None:
+    found = gradcheck(with_rule(np.copy, lambda g: g * (1 + 1e-10)), double([0.3]))
+    assert "analytic 1.0000000001, numeric 1 in" in repr(found)
 
 
 def test_the_argument_is_named() -> None:
@@ -447,6 +482,8 @@ def test_strategies_shrink_to_small_cases_with_round_numbers() -> None:
     assert found.ndim == 2
     assert found.array.size <= 4  # which of the small shapes depends on the layout that is tried first
     assert np.abs(found.array).max() <= 0.375
+    assert find(ts.class_labels((2, 3), 4), lambda labels: True).tolist() == [[0, 1, 2], [3, 0, 1]]
+    assert find(ts.arrays((3,), values="extreme"), lambda x: True) == pytest.approx([1e-8, -1e-5, 1e-2])
 
 
 def test_an_example_takes_less_than_2_ms() -> None:

@@ -120,11 +120,8 @@ class Check:
 
 def _outside(place: TracebackType | None) -> TracebackType | None:
     """A traceback from where it leaves these tests, Hypothesis and the engine."""
-    own = (
-        *(os.path.dirname(x.__file__) + os.sep for x in (testing, hypothesis)),
-        autograd.__file__,
-        recording.__file__,
-    )
+    rooms = (os.path.dirname(str(x.__file__)) + os.sep for x in (testing, hypothesis))
+    own = (*rooms, str(autograd.__file__), str(recording.__file__))
     while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(own):
         place = place.tb_next
     return place

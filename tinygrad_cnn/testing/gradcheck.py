@@ -35,6 +35,8 @@ Direction: TypeAlias = "list[Floats | None]"  # for each argument how far it mov
 
 SIGMAS = 8.0  # how many times its estimated error a difference may be off
 PROVES_NOTHING = 0.01  # an error of more than this part of the slope: no verdict (float32: 0.09)
+TRIES = 64  # so many corners are turned, at least, in search of a smooth piece
+BLURRED = 1e-8  # an error of more than this part of an output's slope: with other steps it may be seen more sharply
 SCAN = 512  # so many entries are tried one by one when the worst one is looked for; larger arguments are halved first
 _NODES = np.arange(9) * 0.7 + np.sqrt(np.arange(1, 10)) % 0.6 + 0.2  # uneven: rounding errors can be regular too
 _POLYNOMIALS = np.linalg.qr(np.vander(_NODES - _NODES.mean(), 6))[0]
@@ -62,12 +64,13 @@ class Worst:
     order: int = 1
 
     def __str__(self) -> str:
+        digits = next((n for n in (9, 12) if f"{self.analytic:.{n}g}" != f"{self.numeric:.{n}g}"), 17)
+        analytic, numeric, low, high = (f"{x:.{digits}g}" for x in (self.analytic, self.numeric, *self.interval))
         of = "the outputs, weighed" if self.output is None else f"output {_place(self.output)}"
         at = f"{self.name}, along a direction" if self.index is None else f"{self.name}{list(self.index)}"
-        low, high = self.interval
         return (
-            f"d {of} / d {at}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}"
-            f" in [{low:.9g}, {high:.9g}] (step {self.step:.1g}, order {self.order}, argument {self.argument})"
+            f"d {of} / d {at}: analytic {analytic}, numeric {numeric}"
+            f" in [{low}, {high}] (step {self.step:.1g}, order {self.order}, argument {self.argument})"
         )
 
 
@@ -196,6 +199,7 @@ class _Point:
         self.scales = [max(size or max(largest) or 1.0, least) for size, least in zip(largest, self.least, strict=True)]
         self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
         self.relative = False
+        self.blurred = False  # the slope of some output is not seen sharply
         self.noise = self.level = np.zeros(self.base.shape)
 
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
@@ -292,7 +296,7 @@ class _Point:
             values = np.where(self.live & np.isfinite(values), values, base)
             noise = np.minimum(noise, 2 * _norm(_RESIDUAL @ values))
             level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
-        self.noise = np.maximum(self.noise, np.maximum(4 * self.eps * np.abs(base), noise))
+        self.noise = np.maximum(4 * self.eps * np.abs(base), noise)
         self.level = level
 
 
@@ -515,10 +519,11 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
 def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
     """Random directions, with steps in units of an argument's largest entry, or else in units of each entry."""
     found = _along(point, count, rng, relative=False)
-    # Next to a large entry's steps a small one can leave the domain, or reach beyond a kink that it does not lie on.
-    if found.verdict in ("kink", "ill-conditioned") and all(x.all() for x in point.arrays):
+    # Next to a large entry's steps a small one can leave the domain, or reach beyond a kink that it does not lie on, or
+    # has its curvature taken for an error.
+    if (found.verdict in ("kink", "ill-conditioned") or point.blurred) and all(x.all() for x in point.arrays):
         again = _along(point, count, rng, relative=True)
-        return again if again.verdict in ("ok", "wrong") else found
+        return again if again.verdict in ("ok", "wrong") and found.verdict != "wrong" else found
     return found
 
 
@@ -543,6 +548,8 @@ def _along(point: _Point, count: int, rng: Any, relative: bool) -> GradcheckResu
             judged = _judge(point, s, weights, gradient)
             if judged.wrong:
                 worst = _localise(point, s, weights, gradient, judged, rng)
+                if worst is not None and worst.interval[0] <= worst.analytic <= worst.interval[1]:  # both are infinite
+                    return GradcheckResult("ill-conditioned", worst, "the slope is too large for its dtype")
                 if worst is not None:
                     return GradcheckResult("wrong", worst, "the gradient is not the slope of the values")
                 kinked = True
@@ -571,11 +578,15 @@ def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
     for s in slopes:
         s.settle(errors, point.steps)
     size: Floats = np.max([s.size for s in slopes], axis=0)
+    errors = np.max([s.error for s in slopes], axis=0)
+    point.blurred |= bool((errors > BLURRED * size)[size > 0].any())
     for s in slopes:
         s.usual = size.copy()
     # An output that hardly moves is not blown up to the size of the others: that would blow up its rounding.
-    size = np.maximum(size, np.max([s.error for s in slopes], axis=0) / point.eps**0.575)
-    size[size == 0] = size.max(initial=0.0) or 1.0
+    size = np.maximum(size, errors / point.eps**0.575)
+    # Neither is one that does not move at all: a change below the last digit of larger numbers on the way is lost.
+    still = size == 0
+    size[still] = max(size.max(), point.eps**0.425 * max(point.scales)) if size.any() else 1.0
     least = [np.full(y.array.size, _least(y.dtype)) for y in point.outputs]
     return np.asarray(np.maximum(size, np.concatenate(least)))
 
@@ -638,25 +649,57 @@ def _localise(
     direction, judged = _halved(point, slopes.direction, weights, gradient, judged)
     entries = [(a, int(j)) for a, v in enumerate(direction) if v is not None for j in np.flatnonzero(v)]
     moving = [a for a, v in enumerate(direction) if v is not None]
+    singles: dict[tuple[int, int], _Slopes] = {}
     corners: list[tuple[int, int]] = []
-    worst: tuple[float, _Judged, _Slopes, int, int] | None = None
+    worst: tuple[float, _Judged, tuple[int, int]] | None = None
     for a, j in entries if len(entries) <= SCAN else []:
         single, found = _part(point, point.unit(a, j), weights, gradient)
+        singles[a, j] = single
         if single.kink.any() or single.jump.any():
             corners.append((a, j))
         off = abs(found.analytic - min(max(found.analytic, found.low), found.high))
         if found.wrong and (worst is None or off > worst[0]):
-            worst = off, found, single, a, j
+            worst = off, found, (a, j)
     if worst is not None:
-        _, found, single, a, j = worst
-        output = _guilty_output(point, single, weights, a, j)
+        _, found, (a, j) = worst
+        output = _guilty_output(point, singles[a, j], weights, a, j)
         if output is None:
             return _as_worst(point, found, a, j, None)
         i, found = output
+        if _torn(point, direction, singles, (a, j), i, rng):
+            rest = np.where(np.arange(weights.size) == i, 0.0, weights)
+            gradient = point.pull(rest)
+            judged = _judge(point, slopes, rest, gradient)
+            return _localise(point, slopes, rest, gradient, judged, rng) if judged.wrong else None
         return _as_worst(point, found, a, j, i)
-    if corners and _explained(point, slopes, weights, judged, corners, rng):
+    if corners and _explained(point, direction, np.where(slopes.used, weights, 0.0), judged, corners, rng):
         return None
     return _as_worst(point, judged, moving[0], None, None)
+
+
+def _torn(
+    point: _Point,
+    direction: Direction,
+    singles: dict[tuple[int, int], _Slopes],
+    worst: tuple[int, int],
+    output: int,
+    rng: Any,
+) -> bool:
+    """Whether several pieces of an output meet here, and the claim is the slope of one of them.
+
+    The middle one of three equal numbers stays where it is if any one of them moves, to either side: along each
+    direction it is smooth, but its slopes do not add up.
+    """
+    whole = _Slopes(point, direction)
+    shares = {(a, j): np.ravel(direction[a])[j] / point.scales[a] for a, j in singles}  # type: ignore[arg-type]
+    parts = [(share, singles[place]) for place, share in shares.items()] + [(-1.0, whole)]
+    apart = sum(share * (s.low[output] + s.high[output]) / 2 for share, s in parts)
+    room = sum(abs(share) * ((s.high - s.low)[output] / 2 + SIGMAS * s.error[output]) for share, s in parts)
+    largest = max(abs(share) * s.size[output] for share, s in parts)
+    if not singles[worst].kink[output] and not abs(apart) > room + 1e-3 * largest:
+        return False
+    w = np.where(np.arange(point.base.size) == output, 1.0, 0.0)
+    return _explained(point, direction, w, _judge(point, whole, w, point.pull(w)), list(singles), rng)
 
 
 def _part(point: _Point, direction: Direction, weights: Floats, gradient: list[Floats]) -> tuple[_Slopes, _Judged]:
@@ -714,7 +757,7 @@ def _guilty_output(
 
 
 def _explained(
-    point: _Point, slopes: _Slopes, weights: Floats, judged: _Judged, corners: list[tuple[int, int]], rng: Any
+    point: _Point, direction: Direction, weights: Floats, judged: _Judged, corners: list[tuple[int, int]], rng: Any
 ) -> bool:
     """Whether the claim lies among the slopes of the smooth pieces that meet here (Clarke's generalised gradient).
 
@@ -722,29 +765,32 @@ def _explained(
     The pieces are reached by stepping off the kinks; which side of each one leads towards the claim is tried in turn.
     """
     away, small = point.steps[1], point.steps[3] / 10
-    sides = [rng.choice([-1.0, 1.0], x.shape) for x in point.arrays]
     sign = 1.0 if judged.analytic > judged.high else -1.0
+    bound = judged.bound + 1e-3 * judged.size
+    used = weights != 0
 
-    def slope() -> float:
+    def short(sides: list[Floats]) -> float:
+        """By how much the slope of a piece falls short of the claim."""
         off = [x + away * scale * s for x, scale, s in zip(point.arrays, point.scales, sides, strict=True)]
-        near = [
-            [x if v is None else x + h * v for x, v in zip(off, slopes.direction, strict=True)] for h in (small, -small)
-        ]
+        near = [[x if v is None else x + h * v for x, v in zip(off, direction, strict=True)] for h in (small, -small)]
         up, down = (
             _flat(point.run([np.asarray(x, p.dtype) for x, p in zip(n, point.arrays, strict=True)])[1]) for n in near
         )
-        return float(np.where(slopes.used, weights, 0.0) @ np.where(slopes.used, (up - down) / (2 * small), 0.0))
+        return sign * (judged.analytic - float(weights @ np.where(used, (up - down) / (2 * small), 0.0)))
 
-    best = slope()
-    bound = judged.bound + 1e-3 * judged.size
-    for a, j in corners * 2:
-        if sign * (judged.analytic - best) <= bound:
-            return True
-        flat = sides[a].reshape(-1)
-        flat[j] = -flat[j]
-        tried = slope()
-        if sign * tried > sign * best:
-            best = tried
-        else:
+    for _ in range(1 + TRIES // len(corners)):
+        sides = [rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape) for x in point.arrays]  # no ties
+        best = short(sides)
+        for a, j in corners * 2:
+            if best <= bound:
+                return True
+            flat = sides[a].reshape(-1)
             flat[j] = -flat[j]
-    return bool(sign * (judged.analytic - best) <= bound)
+            tried = short(sides)
+            if tried < best:
+                best = tried
+            else:
+                flat[j] = -flat[j]
+        if best <= bound:
+            return True
+    return False
