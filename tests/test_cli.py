@@ -29,7 +29,7 @@ from tinygrad_cnn.train.images import ink_share, prepare, read_image
 
 PICTURES = {
     "confusion.png", "curves.png", "feature_maps.png", "filters.png", "graph.svg", "refresher.png", "saliency.png",
-    "samples.png",
+    "mistakes.png", "samples.png",
 }  # fmt: skip
 FILES = {
     "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",
@@ -143,6 +143,9 @@ def test_the_report_shows_everything_and_loads_nothing(trained: Path) -> None:
     assert "url(" not in page
     assert "prefers-color-scheme: dark" in page
     assert "test accuracy: 0." in page
+    widths = re.findall(r'<img class="plot"[^>]* style="--width: (\d+)px"', page)  # on a phone, 0.7 of it is kept
+    assert len(widths) == len(PICTURES) - 1
+    assert '"--width: 720px"' in page  # 7.5 inches
 
 
 def test_pictures_are_pictures(trained: Path) -> None:
@@ -563,7 +566,11 @@ def test_a_full_disk_is_told(shell: Shell, idx: Path, tmp_path: Path, monkeypatc
     code, _, err = shell("train", "--data", idx, "--epochs", "1", "--out", "r")
     assert code == 2
     assert err.splitlines()[-1] == "error: r/checkpoint.safetensors: No space left on device"
-    assert sorted(os.listdir("r")) == ["config.json", "model.safetensors"]
+    assert os.listdir(tmp_path) == []  # weights without a checkpoint could be neither told from a whole run nor resumed
+    room[0] = 3
+    code, _, err = shell("train", "--data", idx, "--epochs", "1", "--out", "r")
+    assert (code, err.splitlines()[-1]) == (2, "error: r/best.safetensors: No space left on device")
+    assert sorted(os.listdir("r")) == ["checkpoint.safetensors", "config.json", "model.safetensors"]
 
 
 def test_a_diverging_training_is_told(shell: Shell, idx: Path, tmp_path: Path) -> None:

@@ -55,13 +55,14 @@ class Run:
 
     @contextlib.contextmanager
     def saved_or_gone(self) -> Iterator[None]:
-        """A failure in here, before a new run has saved any weights, removes what it made, and nothing else."""
+        """A failure in here, before a new run has saved a whole checkpoint, removes what it made, and nothing else."""
         try:
             yield
         except BaseException:  # Ctrl-C and a closed pipe too
-            if self._made is not None and not (self.folder / MODEL).exists():
+            if self._made is not None and not (self.folder / CHECKPOINT).exists():
                 with contextlib.suppress(OSError):
-                    (self.folder / CONFIG).unlink(missing_ok=True)
+                    for name in (CONFIG, MODEL):
+                        (self.folder / name).unlink(missing_ok=True)
                     shutil.rmtree(self.tensorboard, ignore_errors=True)
                     for path in self._made:
                         if path.exists():
