@@ -47,6 +47,7 @@ def main() -> None:
     assert_type(x + 1, tg.Tensor)
     assert_type(2 - x, tg.Tensor)
     assert_type(x > 0, tg.Tensor)
+    assert_type(x[0, :, 1:], tg.Tensor)
     assert_type(x @ tg.ones(28, 3), tg.Tensor)
     assert_type(F.softmax(x, dim=1), tg.Tensor)
     assert_type(cube(x), tg.Tensor)

@@ -63,6 +63,7 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
     ]  # fmt: skip
     confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(guessed != test_set.labels)
+    (run.folder / "mistakes.png").unlink(missing_ok=True)  # a resumed run may make none any more
     if len(wrong):
         surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:10]
         drawings.append(
