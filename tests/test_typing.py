@@ -40,6 +40,7 @@ def main() -> None:
     optimizer = optim.Adam(net.parameters(), lr=1e-3)
     x = tg.randn(4, 1, 28, 28)
     loss = F.cross_entropy(net(x), tg.randint(10, (4,)))
+    assert_type(loss, tg.Tensor)
     loss.backward()
     optimizer.step()
     assert_type(x.sum(1), tg.Tensor)
