@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ class Run:
         try:
             model.load_state_dict(weights)
         except (ValueError, RuntimeError, KeyError) as error:
-            raise UserError(f"{path}: not the weights of model {self.config.model} ({_line(error)})") from error
+            why = textwrap.shorten(str(error), 240, placeholder=" …")  # the first few of its differences say enough
+            raise UserError(f"{path}: not the weights of model {self.config.model} ({why})") from error
 
     # -- training --
 
