@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gzip
 import io
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -24,12 +26,13 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import cli, serialization
 from tinygrad_cnn.data import mnist
 from tinygrad_cnn.errors import UserError
-from tinygrad_cnn.train import Checkpoint, Run, build, predict
+from tinygrad_cnn.train import Checkpoint, History, Run, build, predict
 from tinygrad_cnn.train.images import ink_share, prepare, read_image
+from tinygrad_cnn.train.pictures import draw_pictures
 
 PICTURES = {
     "confusion.png", "curves.png", "feature_maps.png", "filters.png", "graph.svg", "refresher.png", "saliency.png",
-    "samples.png",
+    "mistakes.png", "samples.png",
 }  # fmt: skip
 FILES = {
     "best.safetensors", "checkpoint.safetensors", "config.json", "metrics.csv", "metrics.json", "model.safetensors",
@@ -143,6 +146,9 @@ def test_the_report_shows_everything_and_loads_nothing(trained: Path) -> None:
     assert "url(" not in page
     assert "prefers-color-scheme: dark" in page
     assert "test accuracy: 0." in page
+    widths = re.findall(r'<img class="plot"[^>]* style="--width: (\d+)px"', page)  # on a phone, 0.7 of it is kept
+    assert len(widths) == len(PICTURES) - 1
+    assert '"--width: 720px"' in page  # 7.5 inches
 
 
 def test_pictures_are_pictures(trained: Path) -> None:
@@ -154,6 +160,18 @@ def test_pictures_are_pictures(trained: Path) -> None:
     svg = (trained / "graph.svg").read_text()
     for word in ("conv", "max_pool2d", "flatten", "fc", "(1, 6, 26, 26)", "10,194 parameters"):
         assert word in svg
+
+
+def test_a_run_without_mistakes_shows_none(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "r")
+    run = Run.open(tmp_path / "r")
+    model = run.load_model()
+    _, test_set = run.data()
+    guessed = predict(model, test_set.tensors()[0]).argmax(axis=1)
+    history = History.from_dict(json.loads((trained / "metrics.json").read_text()))
+    shown = draw_pictures(run, model, history, dataclasses.replace(test_set, labels=guessed))
+    assert "Surest mistakes" not in [picture.title for picture in shown]
+    assert not (tmp_path / "r/mistakes.png").exists()
 
 
 def test_the_seed_has_its_own_recipe(shell: Shell, tmp_path: Path) -> None:
@@ -575,7 +593,11 @@ def test_a_full_disk_is_told(shell: Shell, idx: Path, tmp_path: Path, monkeypatc
     code, _, err = shell("train", "--data", idx, "--epochs", "1", "--out", "r")
     assert code == 2
     assert err.splitlines()[-1] == "error: r/checkpoint.safetensors: No space left on device"
-    assert sorted(os.listdir("r")) == ["config.json", "model.safetensors"]
+    assert os.listdir(tmp_path) == []  # weights without a checkpoint could be neither told from a whole run nor resumed
+    room[0] = 3
+    code, _, err = shell("train", "--data", idx, "--epochs", "1", "--out", "r")
+    assert (code, err.splitlines()[-1]) == (2, "error: r/best.safetensors: No space left on device")
+    assert sorted(os.listdir("r")) == ["checkpoint.safetensors", "config.json", "model.safetensors"]
 
 
 def test_a_diverging_training_is_told(shell: Shell, idx: Path, tmp_path: Path) -> None:

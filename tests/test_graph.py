@@ -489,7 +489,7 @@ def test_programs_that_are_missing_or_fail_are_told(tmp_path: Path, monkeypatch:
 def test_a_notebook_shows_the_picture() -> None:
     g = graph.capture(nn.Linear(2, 2), tg.zeros(1, 2))
     assert g._repr_svg_().startswith("<?xml")
-    assert repr(g) == "<Graph Linear: 1 ops, 6 parameters>"
+    assert repr(g) == "<Graph Linear: 1 op, 6 parameters>"
 
 
 def test_every_op_has_a_family_with_a_tint_or_is_shape_only() -> None:

@@ -130,5 +130,5 @@ def test_the_finish_keeps_words_and_gives_a_text_alternative() -> None:
     odd = 'no <svg> "at" all'
     assert finish(odd, "x") == odd
     hostile = tg.graph.capture(lambda x: x * 2, tg.ones(2), title='"><script>&')
-    assert ET.fromstring(hostile.to_svg()).get("aria-label") == '"><script>&: 1 ops, 0 parameters'
+    assert ET.fromstring(hostile.to_svg()).get("aria-label") == '"><script>&: 1 op, 0 parameters'
     assert html.escape('"><script>') in hostile.to_svg()

@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import from the rooms before it (and from its own).
 ORDER = [
-    {"absent", "kernels", "random", "dtypes", "modes", "source"},
+    {"absent", "interrupt", "kernels", "random", "dtypes", "modes", "source"},
     {"locks"},
     {"recording"},
     {"function"},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +22,9 @@ from hypothesis import strategies as st
 from processes import in_a_new_process
 
 from tinygrad_cnn import kernels
+from tinygrad_cnn.interrupt import Interrupt
 from tinygrad_cnn.kernels import dispatch, reference, threads
+from tinygrad_cnn.kernels import fast as fast_kernels
 
 Array = np.ndarray[Any, Any]
 PAGE = mmap.PAGESIZE
@@ -447,6 +451,23 @@ CONV = """
         print(kernels.conv(x, w, None, (1, 1), (0, 0), (1, 1), 1).mean())
     print("numba" in sys.modules)
 """
+
+
+def test_ctrl_c_waits_until_a_kernel_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def loading(name: str) -> types.ModuleType:
+        signal.raise_signal(signal.SIGINT)  # inside LLVM's calls back into Python an exception would be lost
+        done.append(name)
+        return types.ModuleType(name)
+
+    monkeypatch.setattr(fast_kernels.importlib, "import_module", loading)
+    with pytest.raises(KeyboardInterrupt):
+        fast_kernels.load("rows")
+    assert done == ["tinygrad_cnn.kernels.fast.rows"]
+    with Interrupt() as interrupt:  # as in a training, which goes on to the end of its batch
+        fast_kernels.load("rows")
+    assert interrupt.requested
 
 
 def test_import_leaves_numba_alone_and_the_variable_chooses() -> None:

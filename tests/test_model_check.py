@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,13 @@ def test_a_gradient_that_is_wrong_in_float32_alone_is_found() -> None:
     found = check_model(lambda x: single_trouble(x).sum(), tg.randn(4))
     assert [call.verdict for call in found.calls] == ["wrong", "ok"]
     assert "the float32 gradient is not the float64 one" in str(found)
+
+
+def test_the_table_names_files_elsewhere_without_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = check_model(lambda x: x.sum(), tg.randn(4))
+    assert found.calls[0].where.startswith(__file__)
+    assert re.match(r"test_model_check.py:\d+$", found.rows[0][1])
 
 
 def test_labels_and_ops_without_gradients_are_no_trouble() -> None:

@@ -104,6 +104,33 @@ def test_confusion_counts_and_shares() -> None:
     assert [t.get_text() for t in axes.get_yticklabels()] == ["cat", "dog", "horse"]
 
 
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot.samples(np.zeros((0, 1, 8, 8)), [], []), r"samples: images have the shape \(0, 1, 8, 8\)"),
+        (
+            lambda: plot.samples(np.zeros((2, 2, 8, 8)), [0, 1], [0, 1]),
+            r"samples: images have the shape \(2, 2, 8, 8\)",
+        ),
+        (lambda: plot.samples(np.zeros((2, 1, 8, 8)), [0], [0, 1]), "samples: there are 1 labels, 2 predictions"),
+        (lambda: plot.samples(np.zeros((2, 1, 8, 8)), [0], [0]), "samples: there are 2 images and 1 labels"),
+        (lambda: plot.samples(np.zeros((1, 1, 8, 8)), [2], [0], classes="ab"), "samples: labels reach from 2 to 2"),
+        (lambda: plot.filters(np.zeros((3, 4))), r"filters: the weight has the shape \(3, 4\)"),
+        (lambda: plot.refresher(np.zeros((3, 8, 8))), r"refresher: the image has the shape \(3, 8, 8\)"),
+        (lambda: plot.confusion([0, 5], [1, 1], "ab"), "confusion: labels reach from 0 to 5, expected from 0 to 1"),
+        (lambda: plot.confusion([0, 1], [-1, 1], "ab"), "confusion: predictions reach from -1 to 1"),
+        (lambda: plot.confusion([0.5], [1], "ab"), r"confusion: labels are float64 of shape \(1,\)"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_told(draw: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_the_confusion_of_nothing_is_empty() -> None:
+    assert plot.confusion([], [], ("cat", "dog")).get_title() == "0 of 0 right"
+
+
 def test_the_refresher_is_what_plain_loops_give() -> None:
     image = np.random.default_rng(0).random((9, 8))
     axes = plot.refresher(image[None])

@@ -282,6 +282,8 @@ def test_early_stopping_keeps_the_best_weights(kind: Any, digits: Any) -> None:
     estimator = kind(early_stopping=True, n_iter_no_change=3, max_iter=300, lr=0.01, random_state=0)
     estimator.fit(images, labels / (1 if kind is CNNClassifier else 10))
     scores = estimator.validation_scores_
+    assert estimator.best_validation_score_ == max(scores)
+    assert estimator.loss_ == estimator.loss_curve_[-1]
     assert estimator.n_iter_ == len(scores) < 300
     best = int(np.argmax(scores))
     assert best < len(scores) - 1

@@ -470,6 +470,7 @@ def test_save_and_load(tmp_path: object) -> None:
     tg.save(state, path)
     back = tg.load(path)
     assert {k: v.tolist() for k, v in back.items()} == {k: v.tolist() for k, v in state.items()}
+    assert list(back) == list(state)  # which safetensors itself does not promise
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match="is no whole safetensors file"):
         tg.load(path)

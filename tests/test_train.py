@@ -472,6 +472,7 @@ def test_bad_weights_are_told(run: Run) -> None:
     assert "fc1.bias holds NaN or infinity" in message()
     tg.save(build("lenet").state_dict(), path)
     assert "not the weights of model mlp" in message()
+    assert message().endswith(" …)")  # of the ten differences the first few
     tg.save({"model": good}, path)
     assert "not the weights of model mlp" in message()
     tg.save(build("mlp", (1, 8, 8)).state_dict(), path)

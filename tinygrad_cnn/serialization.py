@@ -17,6 +17,8 @@ from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["load", "save"]
 
+_ORDER = "tinygrad_cnn.order"  # the metadata that says in which order a dict had its names
+
 
 def save(obj: Any, f: Any) -> None:
     """Write a state dict, or nested dicts and lists of Tensors, numbers and text, as a safetensors file.
@@ -35,7 +37,7 @@ def save(obj: Any, f: Any) -> None:
     3
     """
     if isinstance(obj, Mapping) and obj and all(_is_array(x) and isinstance(name, str) for name, x in obj.items()):
-        data = _file({name: _plain(x) for name, x in obj.items()}, None)
+        data = _file({name: _plain(x) for name, x in obj.items()}, {_ORDER: json.dumps(list(obj))})
     else:
         data = packed(obj)
     if hasattr(f, "write"):
@@ -105,16 +107,19 @@ def _file(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None) -
 
 
 def _contents(data: bytes) -> tuple[dict[str, NDArray[Any]], Any]:
-    """The arrays of a safetensors file, and the structure that stands beside them, or None."""
+    """The arrays of a safetensors file, in the order of saving, and the structure that stands beside them, or None."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
     try:
-        arrays = {name: array.copy() for name, array in from_bytes(data).items()}
+        found = from_bytes(data)
     except (SafetensorError, KeyError) as error:
         raise ValueError(str(error)) from None
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    text = header.get("__metadata__", {}).get("structure")
+    metadata = header.pop("__metadata__", {})
+    names = dict.fromkeys((*json.loads(metadata.get(_ORDER, "[]")), *header))  # safetensors gives them in any order
+    arrays = {name: found[name].copy() for name in names if name in found}
+    text = metadata.get("structure")
     return arrays, None if text is None else json.loads(text)
 
 

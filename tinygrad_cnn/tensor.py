@@ -719,7 +719,7 @@ class Tensor(Variable):
     __xor__ = ops.bitwise_xor
     __rxor__ = ops.bitwise_xor
     __invert__ = ops.bitwise_not
-    __getitem__ = ops.getitem
+    __getitem__: ClassVar[Callable[[Tensor, Any], Tensor]] = ops.getitem  # a function of ops, which gives Any
 
     def __pos__(self) -> Tensor:
         return self

@@ -251,18 +251,26 @@ def gradient_of(entry: Entry, graph: Graph | None, homes: dict[str, str]) -> Ite
     function = entry.function
     if not isinstance(function, Op):
         names = dict.fromkeys(node.name for node in graph.ops if node.name in homes) if graph else {}
-        made = ", ".join(f"{{py:func}}`{name} <{homes[name]}>`" for name in names)
+        made = ", ".join(f"`{n}`" if n == entry.name else f"{{py:func}}`{n} <{homes[n]}>`" for n in names)
         yield f"**Gradient.** That of the ops that it is made of{f', in this call {made}' if made else ''}:"
         yield code(inspect.unwrap(function), doc=False)
+        if entry.name in names:  # the op inside has the function's name, and no section of its own
+            yield f"The gradient of the op `{entry.name}` itself; `g` is that of the result."
+            yield from rules_of(registered()[entry.name].op)
         return
     if not function.differentiable:
         yield "**Gradient.** None: its result carries no gradient."
         return
-    shared: dict[Callable[..., Any], list[str]] = {}
-    for argument, rule in function.rules.items():
-        shared.setdefault(rule.function, []).append(argument)
     note = " Its arguments broadcast; what they get is summed back to their shapes." if function.broadcasts else ""
     yield f"**Gradient.** `g` is the gradient of the result.{note}"
+    yield from rules_of(function)
+
+
+def rules_of(op: Op[Any]) -> Iterator[str]:
+    """The source of an op's gradient rules; one that serves several arguments is shown once."""
+    shared: dict[Callable[..., Any], list[str]] = {}
+    for argument, rule in op.rules.items():
+        shared.setdefault(rule.function, []).append(argument)
     for rule_function, arguments in shared.items():
         yield f"For {', '.join(f'`{a}`' for a in arguments)}:"
         yield code(rule_function)

@@ -12,7 +12,7 @@ from tinygrad_cnn.graph import Graph
 
 __all__ = ["Pictures", "figure", "width_of"]
 
-SMALLEST = 0.6  # of its own size, at which the text of a graph can still be read
+SMALLEST = 0.5  # of its own size, at which the text of a graph can still be read
 
 
 class Pictures:
@@ -61,5 +61,5 @@ def figure(light: str, dark: str | None, words: str, width: float = 0) -> str:
 
 def width_of(path: Path) -> float:
     """The width of an SVG in CSS pixels; 0 for other files."""
-    found = re.search(r'<svg width="([\d.]+)pt"', path.read_text()) if path.suffix == ".svg" else None
+    found = re.search(r'<svg [^>]*?width="([\d.]+)pt"', path.read_text()) if path.suffix == ".svg" else None
     return float(found[1]) * 4 / 3 if found else 0

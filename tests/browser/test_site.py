@@ -94,10 +94,12 @@ def test_each_page_shows_its_pictures_and_asks_nobody(
             images.forEach((i) => (i.loading = "eager"));
             const done = () => images.filter((i) => i.offsetParent !== null);
             Promise.all(done().map((i) => i.decode().then(() => "", () => i.src))).then((found) =>
-              arguments[0]([done().length, found.filter(Boolean), document.documentElement.scrollWidth - innerWidth]));
+              arguments[0]([done().length, found.filter(Boolean), document.documentElement.scrollWidth - innerWidth,
+                done().filter((i) => i.src.endsWith(".svg") && i.width < 0.49 * i.naturalWidth).map((i) => i.src)]));
         """
-        shown, broken, overhang = browser.execute_async_script(script)
+        shown, broken, overhang, tiny = browser.execute_async_script(script)
         assert broken == [], page.name
+        assert tiny == [], page.name  # half of its size is kept, and wide ones are scrolled
         assert overhang <= 0, f"{page.name} is {overhang} pixels too wide"
         if page.name in ("index.html", "how-it-works.html", "draw-graphs.html") and page.parent == site:
             assert shown >= 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
-from tinygrad_cnn.graph.labels import printable
+from tinygrad_cnn.graph.labels import count, printable
 
 __all__ = ["Change", "GraphDiff", "diff"]
 
@@ -41,7 +41,7 @@ class GraphDiff:
 
     def __str__(self) -> str:
         if not self:
-            return f"{_name(self.a)} and {_name(self.b)} are alike: {len(self.b.ops)} ops"
+            return f"{_name(self.a)} and {_name(self.b)} are alike: {count(len(self.b.ops), 'op')}"
         lines = [
             f"{_name(self.a)} -> {_name(self.b)}: {len(self.added)} added, {len(self.removed)} removed, "
             f"{len(self.changed)} changed"

@@ -20,7 +20,7 @@ from tinygrad_cnn.graph.cells import SMALL, cell, gap, label, row, table, text_w
 from tinygrad_cnn.graph.fold import fold_as_said, fold_until_few
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 from tinygrad_cnn.graph.header import header, is_view
-from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, made_by, printable, shape_text
+from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, made_by, printable, shape_text, totals
 from tinygrad_cnn.graph.overlay import overlay_of
 from tinygrad_cnn.graph.paint import Paint
 from tinygrad_cnn.graph.style import THEMES, Theme
@@ -117,7 +117,7 @@ class Drawing:
     def words(self) -> str:
         """The picture in one line, for those who do not see it."""
         graph = self.graph
-        return f"{printable(graph.title)}: {len(self.whole.ops):,} ops, {graph.parameter_count:,} parameters"
+        return f"{printable(graph.title)}: {totals(graph, len(self.whole.ops))}"
 
     @property
     def has_clusters(self) -> bool:
@@ -345,7 +345,7 @@ class Drawing:
         return f"{node.path} (call {node.call + 1} of {calls})" if calls > 1 else node.path
 
     def _subtitle(self, node: GraphNode, words: str) -> str:
-        inside = f"{node.count} ops" if node.count > self.graph.times.get(node.id, 1) else ""
+        inside = count(node.count, "op") if node.count > self.graph.times.get(node.id, 1) else ""
         if node.id not in self.layers:
             return words or inside
         info = self.graph.modules.get(node.path)

@@ -393,7 +393,9 @@ class Graph:
         return to_text(self)
 
     def __repr__(self) -> str:
-        return f"<Graph {' '.join(self.title.split())}: {len(self.ops)} ops, {self.parameter_count:,} parameters>"
+        from tinygrad_cnn.graph.labels import totals
+
+        return f"<Graph {' '.join(self.title.split())}: {totals(self, len(self.ops))}>"
 
 
 def _listed(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tinygrad_cnn.graph.cells import cell, line_sample, row, samples, swatch, table
 from tinygrad_cnn.graph.fold import MANY, TALL
 from tinygrad_cnn.graph.graph import GraphNode
+from tinygrad_cnn.graph.labels import totals
 
 if TYPE_CHECKING:
     from tinygrad_cnn.graph.dot import Drawing
@@ -22,8 +23,9 @@ def is_view(source: GraphNode, target: GraphNode) -> bool:
 def header(drawing: Drawing) -> str:
     """The label of the whole picture."""
     graph = drawing.graph
-    totals = f"{len(drawing.whole.ops):,} ops, {graph.parameter_count:,} parameters"
-    rows = [_line(graph.title, 15, True), _line(totals, 11)] + [_line(note, 11) for note in _notes(drawing)]
+    rows = [_line(graph.title, 15, True), _line(totals(graph, len(drawing.whole.ops)), 11)] + [
+        _line(note, 11) for note in _notes(drawing)
+    ]
     if drawing.paint:
         paint = drawing.paint
         rows.append(_line(f"{paint.overlay.title}:", 11, True))

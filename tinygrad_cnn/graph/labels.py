@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
 
-__all__ = ["amount", "arguments_in", "count", "describe", "made_by", "printable", "shape_text"]
+__all__ = ["amount", "arguments_in", "count", "describe", "made_by", "printable", "shape_text", "totals"]
 
 # Parameters that say nothing that the shapes on the edges do not say.
 _SILENT = {"shape", "size", "sizes", "ndim", "dtype", "inplace", "training", "start_dim", "end_dim"}
@@ -27,9 +27,14 @@ def printable(text: str) -> str:
     return "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text)
 
 
-def count(n: int) -> str:
-    """`1,016 params`."""
-    return f"{n:,} param" + ("" if n == 1 else "s")
+def count(n: int, word: str = "param") -> str:
+    """`1,016 params`, `1 op`."""
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
+def totals(graph: Graph, ops: int) -> str:
+    """`6 ops, 10,194 parameters`."""
+    return f"{count(ops, 'op')}, {count(graph.parameter_count, 'parameter')}"
 
 
 def amount(n: float, unit: str = "") -> str:

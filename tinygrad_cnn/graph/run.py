@@ -12,6 +12,7 @@ from tinygrad_cnn import autograd
 from tinygrad_cnn.autograd import Variable, sum_to
 from tinygrad_cnn.graph.build import Captured, run_once
 from tinygrad_cnn.graph.graph import Gradient, Graph, GraphNode
+from tinygrad_cnn.graph.labels import count
 from tinygrad_cnn.graph.record import Call
 from tinygrad_cnn.modes import Observer, watched_by
 from tinygrad_cnn.tensor import Tensor
@@ -126,7 +127,7 @@ class Run:
 
     def __repr__(self) -> str:
         state = "backward has not run" if self.gradients is None else "backward has run"
-        return f"<Run of {self.graph.title}: {len(self.calls)} ops, {state}>"
+        return f"<Run of {self.graph.title}: {count(len(self.calls), 'op')}, {state}>"
 
 
 class _Gradients(Observer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_cnn.graph.graph import Graph, GraphNode
-from tinygrad_cnn.graph.labels import count, describe, printable
+from tinygrad_cnn.graph.labels import count, describe, printable, totals
 
 __all__ = ["to_text"]
 
@@ -13,7 +13,7 @@ def to_text(graph: Graph) -> str:
     rows = [_row(graph, node) for node in graph.nodes]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width) for row in rows]
-    head = f"{printable(graph.title)}: {len(graph.ops)} ops, {graph.parameter_count:,} parameters"
+    head = f"{printable(graph.title)}: {totals(graph, len(graph.ops))}"
     return "\n".join([head, *(line.rstrip() for line in lines)])
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "VERMILION", "as_array", "new_figure", "one_axes", "panels", "tile", "tiles"]
+__all__ = ["BLUE", "VERMILION", "as_array", "class_numbers", "new_figure", "one_axes", "panels", "tile", "tiles"]
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's; told apart by colour-blind people, and in grey
 
@@ -19,6 +19,25 @@ BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's; told apart by colour-
 def as_array(values: Any) -> NDArray[Any]:
     """The numbers of a Tensor, an array or a sequence."""
     return np.asarray(getattr(values, "array", values))
+
+
+def class_numbers(picture: str, classes: int | None, **given: Any) -> list[NDArray[Any]]:
+    """The given class numbers as arrays; ValueError unless they are integers (N,), from 0 and below `classes`."""
+    found = []
+    for name, values in given.items():
+        numbers = as_array(values)
+        if numbers.size == 0:
+            numbers = numbers.astype(np.int64)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
+            raise ValueError(f"{picture}: {name} are {numbers.dtype} of shape {numbers.shape}, expected integers (N,)")
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < (np.inf if classes is None else classes):
+            many = "from 0" if classes is None else f"from 0 to {classes - 1}"
+            raise ValueError(f"{picture}: {name} reach from {numbers.min()} to {numbers.max()}, expected {many}")
+        found.append(numbers.astype(np.int64))
+    if len({len(numbers) for numbers in found}) > 1:
+        counts = ", ".join(f"{len(n)} {name}" for name, n in zip(given, found, strict=True))
+        raise ValueError(f"{picture}: there are {counts}, expected as many of each")
+    return found
 
 
 def one_axes(axes: Axes | None, width: float, height: float) -> Axes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_cnn.plot.canvas import as_array, one_axes
+from tinygrad_cnn.plot.canvas import class_numbers, one_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +19,14 @@ def confusion(labels: Any, predictions: Any, classes: Sequence[str], *, axes: Ax
     """Row r, column c: how many samples of class r were predicted as class c; colours are shares of the row.
 
     labels, predictions: (N,) class numbers. classes: the names of the classes.
+    Errors: ValueError for numbers that are not those of classes, or not as many of both.
 
     >>> axes = confusion([0, 0, 1], [0, 1, 1], classes=("cat", "dog"))
     >>> [text.get_text() for text in axes.texts]
     ['1', '1', '0', '1']
     """
-    right, guessed = as_array(labels), as_array(predictions)
     size = len(classes)
+    right, guessed = class_numbers("confusion", size, labels=labels, predictions=predictions)
     counts = np.bincount(right * size + guessed, minlength=size * size).reshape(size, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = one_axes(axes, 1.0 + 0.42 * size, 1.2 + 0.42 * size)

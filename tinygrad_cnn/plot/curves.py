@@ -42,6 +42,8 @@ def curves(history: History, *, axes: Any = None, figure: Figure | None = None) 
 
 
 def _curve(axes: Axes, history: History, quantity: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     values = np.asarray(history.steps.get(quantity, []), dtype=float)
     if values.size:
         steps = np.arange(1, values.size + 1)
@@ -61,6 +63,7 @@ def _curve(axes: Axes, history: History, quantity: str) -> None:
         axes.annotate(
             f"{rows[-1][f'test_{quantity}']:.3f}", (rows[-1]["step"], rows[-1][f"test_{quantity}"]),
             textcoords="offset points", xytext=(-4, 8 if quantity == "loss" else -14), ha="right", color=VERMILION,
+            path_effects=[withStroke(linewidth=3, foreground="white")],  # readable where it crosses a line
         )  # fmt: skip
     axes.set_xlabel("iteration (batches seen)")
     axes.set_ylabel(quantity)

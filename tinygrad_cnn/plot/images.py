@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_cnn.autograd import no_grad
-from tinygrad_cnn.plot.canvas import BLUE, VERMILION, as_array, tile, tiles
+from tinygrad_cnn.plot.canvas import BLUE, VERMILION, as_array, class_numbers, tile, tiles
 from tinygrad_cnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -38,8 +38,15 @@ def samples(
     """Images (N, C, H, W) with what was predicted for each; wrong ones say what would have been right.
 
     labels, predictions: (N,) class numbers. classes: their names. confidence: (N,) probabilities of the predictions.
+    Errors: ValueError for images that are not of 1 or 3 channels, and for other numbers of labels or predictions.
     """
-    pictures, right, guessed = as_array(images), as_array(labels), as_array(predictions)
+    pictures = as_array(images)
+    if pictures.ndim not in (3, 4) or len(pictures) == 0 or (pictures.ndim == 4 and pictures.shape[1] not in (1, 3)):
+        raise ValueError(f"samples: images have the shape {pictures.shape}, expected (N, C, H, W) with 1 or 3 channels")
+    many = None if classes is None else len(classes)
+    right, guessed = class_numbers("samples", many, labels=labels, predictions=predictions)
+    if len(right) != len(pictures):
+        raise ValueError(f"samples: there are {len(pictures)} images and {len(right)} labels, expected as many of each")
     names = [str(i) for i in range(int(max(right.max(), guessed.max())) + 1)] if classes is None else list(classes)
     panels = tiles("samples", axes, figure, len(pictures), columns, caption=0.5)
     for i, panel in enumerate(panels):
@@ -60,6 +67,8 @@ def filters(
     Each input channel of each filter is a tile; the first `most` are shown.
     """
     kernels = as_array(weight)
+    if kernels.ndim != 4:
+        raise ValueError(f"filters: the weight has the shape {kernels.shape}, expected (O, C, KH, KW)")
     channels = kernels.shape[1]
     flat = kernels.reshape(-1, *kernels.shape[2:])[:most]  # (O, C, KH, KW) -> (O * C, KH, KW)
     panels = tiles("filters", axes, figure, len(flat), columns, size=1.1)
@@ -91,6 +100,8 @@ def refresher(image: Any, *, axes: Any = None, figure: Figure | None = None) -> 
     from tinygrad_cnn.nn.functional import conv2d
 
     picture = as_array(image).astype(np.float32)
+    if picture.ndim not in (2, 3) or picture.shape[:-2] not in ((), (1,)):
+        raise ValueError(f"refresher: the image has the shape {picture.shape}, expected (H, W) or (1, H, W)")
     picture = picture.reshape(1, 1, *picture.shape[-2:])  # (H, W) or (1, H, W) -> (1, 1, H, W)
     weight = np.array(list(KERNELS.values()), np.float32)[:, None]  # (3, 3, 3) -> (3, 1, 3, 3)
     with no_grad():

@@ -42,7 +42,8 @@ class CNNClassifier(ClassifierMixin, Network):  # type: ignore[misc]
     verbose: show a progress bar.
 
     Fitted: module_, classes_, n_features_in_, feature_names_in_, n_outputs_, in_shape_, n_iter_ (epochs in all),
-    loss_curve_ (mean loss of each epoch), validation_scores_ (with early_stopping).
+    loss_curve_ (mean loss of each epoch), loss_ (of the last); with early_stopping validation_scores_ and
+    best_validation_score_.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

@@ -231,6 +231,7 @@ class Network(BaseEstimator):  # type: ignore[misc]
                 )
         if best_state is not None:
             self.module_.load_state_dict(best_state)
+            self.best_validation_score_ = best
 
     def _train_epoch(self, loader: DataLoader) -> float:
         """One pass over the data; returns the mean loss of the samples."""
@@ -249,9 +250,10 @@ class Network(BaseEstimator):  # type: ignore[misc]
             self._optimizer.step()
             total += value * len(x)
             samples += len(x)
-        self.loss_curve_.append(total / samples)
+        self.loss_ = total / samples
+        self.loss_curve_.append(self.loss_)
         self.n_iter_ = len(self.loss_curve_)
-        return self.loss_curve_[-1]
+        return self.loss_
 
     # ---- running ----
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,9 @@ class ModelCheck:
     @property
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Of each call its op, its place, the shape of its result, and the verdict."""
-        return [(call.op, call.where, "x".join(map(str, call.shape)) or "()", call.verdict) for call in self.calls]
+        return [
+            (call.op, _short(call.where), "x".join(map(str, call.shape)) or "()", call.verdict) for call in self.calls
+        ]
 
     @property
     def remarks(self) -> list[str]:
@@ -104,6 +107,11 @@ class ModelCheck:
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
         return "\n".join([*lines, *(f"\n{remark}" for remark in self.remarks)])
+
+
+def _short(where: str) -> str:
+    """A place as a table shows it: of a file outside the working folder, only the name."""
+    return os.path.basename(where) if os.path.isabs(where) else where
 
 
 def check_model(model: Callable[..., Any], *inputs: Any, order: int = 1) -> ModelCheck:

@@ -10,9 +10,9 @@ from typing import Any
 __all__ = ["History"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
-    """The metrics of a training.
+    """The metrics of a training; its repr tells the last epoch only.
 
     epochs: rows with epoch, step (batches so far), train_loss, train_accuracy, test_loss, test_accuracy, lr, seconds.
     steps: the lists "loss" and "accuracy", with one number a batch (accuracy: nan where there is none to speak of).
@@ -20,6 +20,10 @@ class History:
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "accuracy": []})
+
+    def __repr__(self) -> str:
+        words = "".join(f", {name} {value:.4g}" for name, value in self.last.items() if isinstance(value, float))
+        return f"<History: {len(self.epochs)} epoch{'' if len(self.epochs) == 1 else 's'}{words}>"
 
     @property
     def last(self) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import numpy as np
 
 from tinygrad_cnn import nn, optim
 from tinygrad_cnn.data import DataLoader
+from tinygrad_cnn.interrupt import Interrupt
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.train.callbacks.callback import Callback
 from tinygrad_cnn.train.evaluate import evaluate, hits
 from tinygrad_cnn.train.history import History
-from tinygrad_cnn.train.interrupt import Interrupt
 
 __all__ = ["Trainer", "fit"]
 

@@ -25,13 +25,17 @@ __all__ = ["Picture", "draw_pictures"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a run: its file, what it shows, and its bytes; `dark` is a twin for dark pages."""
+    """A picture of a run: its file, what it shows, and its bytes.
+
+    dark: a twin for dark pages. width: in CSS pixels, at which its text is as large as that around it (0: its own).
+    """
 
     file: str
     title: str
     text: str
     content: bytes
     dark: bytes | None = None
+    width: float = 0
 
 
 def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images) -> list[Picture]:
@@ -48,7 +52,7 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
         (
             "samples.png", "Sample predictions",
             "Five images of the test set, with the predicted class and its probability.",
-            7.5, 2.2, lambda figure: _samples(figure, test_set, guessed, probabilities),
+            7.5, 2.2, lambda figure: _samples(figure, test_set, _some(test_set), guessed, probabilities.max(axis=1)),
         ),
         (
             "confusion.png", "Confusion matrix",
@@ -57,6 +61,18 @@ def draw_pictures(run: Run, model: nn.Module, history: History, test_set: Images
             lambda figure: plot.confusion(y, guessed, test_set.classes, axes=figure.subplots()),
         ),
     ]  # fmt: skip
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(guessed != test_set.labels)
+    (run.folder / "mistakes.png").unlink(missing_ok=True)  # a resumed run may make none any more
+    if len(wrong):
+        surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:10]
+        drawings.append(
+            (
+                "mistakes.png", "Surest mistakes",
+                "The wrong predictions of which the model was surest, and what would have been right.",
+                7.5, 2.2 * -(-len(surest) // 5), lambda figure: _samples(figure, test_set, surest, guessed, confidence),
+            )
+        )  # fmt: skip
     if (conv := _first_convolution(model)) is not None:
         drawings += _convolution_drawings(model, conv, test_set)
     drawings.append(
@@ -89,16 +105,20 @@ def _picture(file: str, title: str, text: str, width: float, height: float, draw
     draw(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
-    return Picture(file, title, text, content.getvalue())
+    return Picture(file, title, text, content.getvalue(), width=96 * width)
 
 
-def _samples(figure: Figure, test_set: Images, guessed: Any, probabilities: Any) -> None:
-    first = np.arange(min(5, len(test_set)))
-    rows = first if len(set(test_set.labels[first])) > 1 or len(test_set) <= 5 else _one_of_each(test_set)[:5]
+def _samples(figure: Figure, test_set: Images, rows: Any, guessed: Any, confidence: Any) -> None:
     plot.samples(
         _raw(test_set, rows), test_set.labels[rows], guessed[rows],
-        classes=test_set.classes, confidence=probabilities[rows, guessed[rows]], figure=figure,
+        classes=test_set.classes, confidence=confidence[rows], figure=figure,
     )  # fmt: skip
+
+
+def _some(test_set: Images) -> Any:
+    """The first five images; where these are of one class, five of different ones."""
+    first = np.arange(min(5, len(test_set)))
+    return first if len(set(test_set.labels[first])) > 1 or len(test_set) <= 5 else _one_of_each(test_set)[:5]
 
 
 def _saliency(figure: Figure, model: nn.Module, test_set: Images) -> None:

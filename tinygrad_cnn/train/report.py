@@ -36,8 +36,9 @@ th, td { border-bottom: 1px solid var(--line); padding: 0.2rem 0.9rem 0.2rem 0; 
 th:first-child, td:first-child { text-align: left; }
 th { font-weight: 600; }
 .wide { overflow-x: auto; }
-img { background: #fff; border: 1px solid var(--line); border-radius: 6px; max-width: 100%; padding: 6px; }
-img.graph { background: var(--graph); }
+img { background: #fff; border: 1px solid var(--line); border-radius: 6px; box-sizing: border-box; padding: 6px; }
+img.graph { background: var(--graph); max-width: 100%; }
+img.plot { max-width: 100%; min-width: calc(0.7 * var(--width)); width: var(--width); }
 </style>
 </head>
 <body>
@@ -86,7 +87,7 @@ def _setup(config: RunConfig, history: History, parameters: int) -> str:
 
 
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:#.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -100,10 +101,12 @@ def _section(picture: Picture) -> str:
     kind = "svg+xml" if picture.file.endswith(".svg") else "png"
     style = "graph" if picture.dark else "plot"
     text = html.escape(picture.text)
-    image = f'<img class="{style}" alt="{text}" src="{_data(kind, picture.content)}">'
+    size = f' style="--width: {picture.width:.0f}px"' if picture.width else ""
+    image = f'<img class="{style}" alt="{text}"{size} src="{_data(kind, picture.content)}">'
     if picture.dark:
         dark = f'<source media="(prefers-color-scheme: dark)" srcset="{_data(kind, picture.dark)}">'
         image = f"<picture>{dark}{image}</picture>"
+    image = f'<div class="wide">{image}</div>'
     return f"<section><h2>{html.escape(picture.title)}</h2><p>{text}</p>{image}</section>"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,14 @@ class Run:
 
     @contextlib.contextmanager
     def saved_or_gone(self) -> Iterator[None]:
-        """A failure in here, before a new run has saved any weights, removes what it made, and nothing else."""
+        """A failure in here, before a new run has saved a whole checkpoint, removes what it made, and nothing else."""
         try:
             yield
         except BaseException:  # Ctrl-C and a closed pipe too
-            if self._made is not None and not (self.folder / MODEL).exists():
+            if self._made is not None and not (self.folder / CHECKPOINT).exists():
                 with contextlib.suppress(OSError):
-                    (self.folder / CONFIG).unlink(missing_ok=True)
+                    for name in (CONFIG, MODEL):
+                        (self.folder / name).unlink(missing_ok=True)
                     shutil.rmtree(self.tensorboard, ignore_errors=True)
                     for path in self._made:
                         if path.exists():
@@ -130,7 +132,8 @@ class Run:
         try:
             model.load_state_dict(weights)
         except (ValueError, RuntimeError, KeyError) as error:
-            raise UserError(f"{path}: not the weights of model {self.config.model} ({_line(error)})") from error
+            why = textwrap.shorten(str(error), 240, placeholder=" …")  # the first few of its differences say enough
+            raise UserError(f"{path}: not the weights of model {self.config.model} ({why})") from error
 
     # -- training --
 

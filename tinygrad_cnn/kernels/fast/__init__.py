@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 from types import ModuleType
 from typing import Any
 
 from numba.core import event
+
+from tinygrad_cnn.interrupt import Interrupt
 
 _log = logging.getLogger("tinygrad_cnn")
 
@@ -31,6 +34,12 @@ class _Notice(event.Listener):  # type: ignore[misc]
 
 
 def load(name: str) -> ModuleType:
-    """Import one of these modules, which compiles it or takes it from Numba's cache."""
-    with event.install_listener("numba:compile", _Notice()):
-        return importlib.import_module(f"{__name__}.{name}")
+    """Import one of these modules, which compiles it or takes it from Numba's cache.
+
+    A Ctrl-C waits for its end: raised inside one of LLVM's calls back into Python, it would be lost.
+    """
+    with Interrupt() as interrupt, event.install_listener("numba:compile", _Notice()):
+        module = importlib.import_module(f"{__name__}.{name}")
+    if interrupt.requested:
+        signal.raise_signal(signal.SIGINT)
+    return module
