@@ -262,8 +262,14 @@ def test_the_rounds_of_a_loop_are_drawn_once() -> None:
     total = sum(cost.flops for i, cost in g.costs().items() if g[i].path == "ih")
     assert f"{total / 1e3:.3g} k" in g.to_dot(overlay="flops")
     back = g.run().backward(np.ones((2, 30, 2), np.float32)).graph
-    assert "in loops: the gradients of the first round" in back.to_dot(backward=True)
+    assert "in loops: norms from the least to the largest of all rounds" in back.to_dot(backward=True)
     assert back.to_dot(fold="repeat", backward=True).count("dir=back") == 6  # one for each edge that has a gradient
+    found = back.gradients or {}
+    norms = [found[edge].norm for edge in found if (back[edge[1]].path, edge[2]) == ("hh", "weight")]
+    assert (len(norms), min(norms)) == (30, 0)
+    assert f"grad of weight: norm 0 to {max(norms):.3g}" in back.to_dot(backward=True)
+    norms = [found[edge].norm for edge in found if back[edge[1]].name == "stack"]
+    assert f"norm {min(norms):.3g} to {max(norms):.3g}" in back.to_dot(backward=True)
     inside = graph.capture(Gated(), tg.randn(2, 30, 4))
     assert len(inside.ops) == 30 * 16 + 1
     dot = inside.to_dot()

@@ -230,6 +230,10 @@ def test_the_picture_shows_where_backward_stands(tmp_path: Path) -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     steps = tg.exp(x * x).sum().backward_steps()
     steps.until("exp")
+    with pytest.raises(
+        ValueError, match=r"a step of backward is a picture, and .*at\.json holds none; expected one of"
+    ):
+        steps.save(tmp_path / "at.json")
     steps.save(tmp_path / "at.dot")
     box = next(line for line in (tmp_path / "at.dot").read_text().splitlines() if "backward stands here" in line)
     assert "exp" in box
@@ -396,6 +400,8 @@ def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     assert "  parameters: 58 -> 44" in lines
     same = graph.diff(a, a)
     assert (bool(same), same.exit_code, str(same)) == (False, 0, "Sequential and Sequential are alike: 3 ops")
+    with pytest.raises(ValueError, match=r"a difference is a picture, and .* holds none; expected one of \.svg"):
+        found.save(tmp_path / "diff.html")
     found.save(tmp_path / "diff.dot")
     dot = (tmp_path / "diff.dot").read_text()
     for words in ("+ added", "- removed", "~ changed"):

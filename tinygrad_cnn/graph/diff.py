@@ -101,7 +101,9 @@ class GraphDiff:
 
     def save(self, path: Any, **style: Any) -> None:
         """Draw both graphs as one, with what was added, removed and changed; the options are those of `Graph.save`."""
-        self.union().save(path, overlay="diff", **{"fold": "none", **style})
+        from tinygrad_cnn.graph.render import save_picture
+
+        save_picture(self.union(), path, "a difference", overlay="diff", **{"fold": "none", **style})
 
 
 def diff(a: Graph, b: Graph) -> GraphDiff:
