@@ -309,6 +309,8 @@ def test_lint_finds_common_faults() -> None:
     assert rules(lambda x, y: F.cross_entropy(F.log_softmax(x, 1).reshape((4, 3)), y), x, y) == [
         "softmax-before-cross-entropy"
     ]
+    assert rules(lambda x, y: F.nll_loss(F.softmax(x, 1), y), x, y) == ["softmax-before-nll-loss"]
+    assert rules(lambda x, y: F.nll_loss(F.log_softmax(x, 1), y), x, y) == []
     assert rules(lambda x, y: F.cross_entropy(F.relu(x), y), x, y) == ["relu-on-logits"]
     ones = tg.ones(4, 1)
     assert rules(lambda x, y: F.binary_cross_entropy_with_logits(tg.sigmoid(x), y), ones, ones) == [
@@ -334,6 +336,16 @@ def test_lint_of_models() -> None:
     two = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
     found = graph.capture(lambda x: two[0](x), tg.randn(1, 3), model=two).lint()
     assert [f.message.split()[0] for f in found] == ["1.weight", "1.bias"]
+
+
+def test_lint_names_parameters_from_which_the_way_is_cut() -> None:
+    found = [finding for finding in graph.capture(Cut(), tg.randn(2, 4)).lint() if finding.rule == "no-gradient"]
+    assert [finding.message.split(":")[0] for finding in found] == [
+        f"{name}.{part}" for name in ("detached", "still", "counted") for part in ("weight", "bias")
+    ]
+    assert "a detach() cut it (test_graph_run.py:" in str(found[0])
+    layer = nn.Linear(4, 3)  # no way is wanted where nothing is learnt
+    assert rules(lambda x: layer(x).argmax(1), tg.randn(2, 4), model=layer) == []
 
 
 class Cut(nn.Module):

@@ -78,8 +78,8 @@ def perceptron(nn: Any) -> Any:
 def signal(nn: Any) -> Any:
     """Convolutions over one dimension."""
     return nn.Sequential(
-        nn.Flatten(2), nn.Conv1d(1, 8, 9, stride=4), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 16, 3, padding=1, groups=4),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3),
+        nn.Flatten(2), nn.Conv1d(1, 8, 9, stride=4), nn.ReLU(), nn.MaxPool1d(2),
+        nn.Conv1d(8, 16, 3, padding=1, groups=4), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3),
     )  # fmt: skip
 
 

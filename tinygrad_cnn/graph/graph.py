@@ -303,7 +303,9 @@ class Graph:
     def summary(self) -> str:
         """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
 
-        Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample).
+        Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample). Activations
+        are the results of all ops, each block of memory once; torchinfo's forward/backward size is twice the results of
+        the layers that have parameters, and has no counterpart here.
 
         >>> import tinygrad_cnn as tg
         >>> print(tg.graph.capture(tg.nn.Sequential(tg.nn.Linear(3, 2)), tg.zeros(5, 3)).summary().splitlines()[3])
