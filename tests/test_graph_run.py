@@ -399,6 +399,38 @@ def test_why_no_grad_of_strangers() -> None:
 # ---- differences, files ----
 
 
+def test_a_layer_put_in_is_all_that_was_added(tmp_path: Path) -> None:
+    def net(*inside: nn.Module) -> Graph:
+        model = nn.Sequential(nn.Linear(4, 8), *inside, nn.ReLU(), nn.Linear(8, 2))
+        return graph.capture(model, tg.zeros(3, 4))
+
+    found = graph.diff(net(), net(nn.BatchNorm1d(8)))
+    assert [node.name for node in found.added] == ["1.weight", "1.bias", "batch_norm"]
+    assert found.removed == ()
+    assert str(found).splitlines()[4:9] == [
+        "~ relu in 2: was 1; from linear -> batch_norm",
+        "~ parameter 3.weight: was 2.weight",
+        "~ parameter 3.bias: was 2.bias",
+        "~ linear in 3: was 2",
+        "  parameters: 58 -> 74",
+    ]
+    back = graph.diff(net(nn.BatchNorm1d(8)), net())
+    assert (back.added, [node.name for node in back.removed]) == ((), ["1.weight", "1.bias", "batch_norm"])
+    found.save(tmp_path / "diff.dot")
+    assert "removed" not in (tmp_path / "diff.dot").read_text()
+
+
+def test_a_layer_with_another_name_is_the_same_layer() -> None:
+    def net(name: str) -> Graph:
+        model = nn.Sequential()
+        model.add_module(name, nn.Linear(4, 2))
+        return graph.capture(model, tg.zeros(1, 4))
+
+    found = graph.diff(net("fc"), net("head"))
+    assert [change.facts for change in found.changed] == [("was fc.weight",), ("was fc.bias",), ("was fc",)]
+    assert (found.added, found.removed, found.exit_code) == ((), (), 1)
+
+
 def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     a = graph.capture(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), tg.zeros(1, 4))
     b = graph.capture(nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2), nn.Softmax(1)), tg.zeros(1, 4))
