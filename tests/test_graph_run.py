@@ -83,6 +83,8 @@ def test_a_run_that_fails_is_drawn_up_to_the_op_that_failed() -> None:
         graph.capture(model, tg.zeros(1), on_error="hide")
     with pytest.raises(TypeError, match="the model is int, expected a Module or a function"):
         graph.capture(3, tg.zeros(1))
+    with pytest.raises(TypeError, match="Linear is a class, expected a Module made of it"):
+        graph.capture(nn.Linear, tg.zeros(2, 3))
     assert state.observer is None
 
 
