@@ -123,7 +123,7 @@ def test_an_edge_that_would_turn_back_keeps_to_one_side() -> None:
 def test_to_the_right_boxes_are_narrow() -> None:
     svg = captured()["siamese"].to_svg(direction="LR")
     words = [html.unescape(text) for text in re.findall(r"<text [^>]*>(.*?)</text>", svg)]
-    assert {"encoder.0", "(call 1 of 2)", "k3 s1 p0", "(2, 1,", "8, 8)"} <= set(words)
+    assert {"encoder.0", "(call 1 of 2)", "k3 s1 p0", "(2, 1,", "8, 8)", "(2, 144)"} <= set(words)
     assert all(box.right - box.left < 110 for box in read(svg).nodes)
 
 

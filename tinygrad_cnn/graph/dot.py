@@ -304,7 +304,7 @@ class Drawing:
         """The label of a box; where edges go to the right it is narrow, since its width is what the picture lacks."""
         if self.direction == "TB":
             return label(*lines)
-        whole = re.compile(r"\([^)]*\)")  # no line ends inside of these
+        whole = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line ends inside of these
         return label(
             *(
                 (part.replace("\xa0", " "), size, bold)
@@ -404,7 +404,7 @@ class Drawing:
         """
         if self.direction == "TB":
             return table(row(gap(4), cell(text, 9, False, "LEFT")))
-        return table(*(row(cell(line, 9, False)) for line in _halved(text, 8)), row('<TD HEIGHT="6"></TD>'))
+        return table(*(row(cell(line, 9, False)) for line in _halved(text, 10)), row('<TD HEIGHT="6"></TD>'))
 
     def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
         source, target = self.graph[edge.source], self.graph[edge.target]
