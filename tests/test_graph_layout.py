@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
+import time
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
@@ -125,6 +126,14 @@ def test_to_the_right_boxes_are_narrow() -> None:
     words = [html.unescape(text) for text in re.findall(r"<text [^>]*>(.*?)</text>", svg)]
     assert {"encoder.0", "(call 1 of 2)", "k3 s1 p0", "(2, 1,", "8, 8)", "(2, 144)"} <= set(words)
     assert all(box.right - box.left < 110 for box in read(svg).nodes)
+
+
+def test_many_long_edges_are_straight_and_the_picture_says_so() -> None:
+    started = time.process_time()
+    svg = captured()["gated"].to_svg(fold="none", parameters="nodes")
+    assert time.process_time() - started < 20
+    assert "edges are straight" in svg
+    assert "edges are straight" not in captured()["residual"].to_svg(fold="none", parameters="nodes")
 
 
 def test_a_title_that_nothing_can_free_ends_the_search() -> None:

@@ -278,6 +278,23 @@ def test_the_rounds_of_a_loop_are_drawn_once() -> None:
     assert "<B>cell</B>" in dot
 
 
+def test_the_legend_has_what_is_drawn_and_no_more() -> None:
+    layer = nn.Sequential(nn.Linear(4, 2))
+    sliced = graph.capture(lambda x: layer(x[:, :4]), tg.randn(2, 8), model=layer)  # a slice without gradient is text
+    assert "no gradient" not in sliced.to_dot()
+    scaled = graph.capture(lambda x: layer(x * 2), tg.randn(2, 4), model=layer)  # a product is a grey box
+    assert "no gradient" in scaled.to_dot()
+
+
+def test_inputs_and_outputs_have_colours_of_their_own() -> None:
+    for theme in THEMES.values():
+        families = [tint for name, tint in theme.tints.items() if name not in theme.borders]
+        assert {"input", "output"} == set(theme.borders)
+        assert not {theme.tints[name] for name in theme.borders} & set(families)
+    dot = graph.capture(nn.Linear(4, 2), tg.randn(2, 4)).to_dot()
+    assert all(dot.count(f'color="{border}"') == 1 for border in THEMES["light"].borders.values())
+
+
 def test_rounds_that_differ_are_not_folded() -> None:
     def loop(x: tg.Tensor, step: Any) -> Graph:
         def run(x: tg.Tensor) -> tg.Tensor:

@@ -32,6 +32,7 @@ __all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
 OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at", "ready")
 _STRAIGHT = "1000"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
+_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line of a narrow box ends inside of them
 _MOST_SKIPPED = 3_000  # ranks; bending edges around boxes takes a second or two for so many, and soon minutes
 _IN_HASTE = {"splines": "line", "nslimit": "0.2", "mclimit": "0.2"}
 
@@ -304,12 +305,11 @@ class Drawing:
         """The label of a box; where edges go to the right it is narrow, since its width is what the picture lacks."""
         if self.direction == "TB":
             return label(*lines)
-        whole = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line ends inside of these
         return label(
             *(
                 (part.replace("\xa0", " "), size, bold)
                 for text, size, bold in lines
-                for part in _halved(whole.sub(lambda found: found[0].replace(" ", "\xa0"), text), 14)
+                for part in _halved(_BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), text), 14)
             )
         )
 
