@@ -269,7 +269,8 @@ def test_the_rounds_of_a_loop_are_drawn_once() -> None:
     assert (len(norms), min(norms)) == (30, 0)
     assert f"grad of weight: norm 0 to {max(norms):.3g}" in back.to_dot(backward=True)
     norms = [found[edge].norm for edge in found if back[edge[1]].name == "stack"]
-    assert f"norm {min(norms):.3g} to {max(norms):.3g}" in back.to_dot(backward=True)
+    assert len({f"{norm:.3g}" for norm in norms}) == 1
+    assert f"norm {norms[0]:.3g}</FONT>" in back.to_dot(backward=True)  # all alike, so no range
     inside = graph.capture(Gated(), tg.randn(2, 30, 4))
     assert len(inside.ops) == 30 * 16 + 1
     dot = inside.to_dot()

@@ -32,7 +32,7 @@ __all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
 OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at", "ready")
 _STRAIGHT = "1000"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
-_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line of a narrow box ends inside of them
+_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line ends inside of them
 _MOST_SKIPPED = 3_000  # ranks; bending edges around boxes takes a second or two for so many, and soon minutes
 _IN_HASTE = {"splines": "line", "nslimit": "0.2", "mclimit": "0.2"}
 
@@ -305,13 +305,7 @@ class Drawing:
         """The label of a box; where edges go to the right it is narrow, since its width is what the picture lacks."""
         if self.direction == "TB":
             return label(*lines)
-        return label(
-            *(
-                (part.replace("\xa0", " "), size, bold)
-                for text, size, bold in lines
-                for part in _halved(_BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), text), 14)
-            )
-        )
+        return label(*((part, size, bold) for text, size, bold in lines for part in _halved(text, 14)))
 
     def _is_here(self, node: GraphNode) -> bool:
         return self.at is not None and self.at in self._members(node)
@@ -434,9 +428,12 @@ class Drawing:
 
 
 def _halved(text: str, most: int) -> list[str]:
-    """A text that has more than so many characters in lines about half as long; words stay whole."""
-    width = len(text) if len(text) <= most else len(text) // 2 + 2
-    return textwrap.wrap(text, width or 1, break_long_words=False, break_on_hyphens=False)
+    """A text with more than so many characters in lines about half as long; words and brackets in it stay whole."""
+    if len(text) <= most:
+        return [text] if text else []
+    joined = text if text.startswith("(") else _BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(joined, len(text) // 2 + 2, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _parents(path: str) -> Iterable[str]:

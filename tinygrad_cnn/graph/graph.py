@@ -116,7 +116,7 @@ class Gradient:
     @property
     def words(self) -> str:
         """The norm as people read it, of several the range: `0.0223`, `0 to 0.638`."""
-        return f"{self.norm:.3g}" if self.most is None else f"{self.norm:.3g} to {self.most:.3g}"
+        return " to ".join(dict.fromkeys(f"{norm:.3g}" for norm in (self.norm, self.most) if norm is not None))
 
     def __or__(self, other: Gradient) -> Gradient:
         norms = [x for g in (self, other) for x in (g.norm, g.norm if g.most is None else g.most)]
