@@ -326,8 +326,9 @@ def test_svg_is_well_formed_and_says_what_matters(
     g = graph.capture(net, tg.zeros(2, 1, 8, 8))
     svg = g.to_svg(theme=theme, direction=direction, parameters=parameters, fold=fold_option)
     words = [text.text for text in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-    for word in ("Net", "blocks.0", "blocks.1.conv1", "stem", "image", "output", "(2, 4, 6, 6)", "convolution, linear"):
+    for word in ("Net", "blocks.0", "blocks.1.conv1", "stem", "image", "output", "convolution, linear"):
         assert word in [(w or "").strip() for w in words], word
+    assert "(2, 4, 6, 6)" in " ".join(w or "" for w in words)  # to the right, in two lines
     assert ("stem.weight" in words) == (parameters == "nodes")
     assert ("40 params" in words) == (parameters == "fold")
     assert THEMES[theme].page in svg or theme == "light"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
+import time
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,8 @@ from PIL import ImageFont
 import tinygrad_cnn as tg
 from tinygrad_cnn.graph.cells import text_width
 from tinygrad_cnn.graph.graph import Graph
-from tinygrad_cnn.graph.svg import Box, Layout, finish, read
+from tinygrad_cnn.graph.render import render
+from tinygrad_cnn.graph.svg import Box, Layout, Line, finish, hooks, read
 from tinygrad_cnn.graph.titles import clear
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -47,10 +49,11 @@ def test_pictures_have_no_faults(name: str, style: dict[str, Any]) -> None:
     svg = captured()[name].to_svg(**style)
     layout = read(svg)
     assert len(layout.nodes) > 2
+    assert hooks(layout, style.get("direction", "TB")) == {}
     for cluster in layout.clusters.values():
         for line in cluster.title:
             assert cluster.frame.left <= line.left <= line.right <= cluster.frame.right
-            assert not [around for around, points in layout.edges if any(map(line.holds, points))]
+            assert not [edge.name for edge in layout.edges if any(map(line.holds, edge.points))]
     for a, b in itertools.combinations(layout.nodes, 2):
         assert not a.overlaps(b)
     assert words_out_of_their_boxes(svg) == []
@@ -88,14 +91,13 @@ def test_the_table_of_widths_is_that_of_the_widest_font(bold: bool) -> None:
 def crossed(svg: str) -> int:
     layout = read(svg)
     return sum(
-        any(map(line.holds, points))
-        for cluster in layout.clusters.values() for line in cluster.title for _, points in layout.edges
+        any(map(line.holds, edge.points))
+        for cluster in layout.clusters.values() for line in cluster.title for edge in layout.edges
     )  # fmt: skip
 
 
 def test_titles_move_out_of_the_way() -> None:
     from tinygrad_cnn.graph.dot import drawing_of
-    from tinygrad_cnn.graph.render import render
 
     for name in ("residual", "unet"):
         drawing = drawing_of(captured()[name])
@@ -105,9 +107,38 @@ def test_titles_move_out_of_the_way() -> None:
         assert places
 
 
+def test_an_edge_that_would_turn_back_keeps_to_one_side() -> None:
+    from tinygrad_cnn.graph.dot import drawing_of
+
+    drawing = drawing_of(captured()["residual"])
+    (name,) = found = hooks(read(render(drawing.source(), "svg").decode()), "TB")
+    assert found[name] == "e"
+    there = [(0.0, 0.0), (9.0, 30.0), (8.0, 12.0), (2.0, 50.0)]
+    assert hooks(Layout(edges=[Line("a->b", there, Box(0, 0, 9, 50))]), "TB") == {"a->b": "e"}
+    assert hooks(Layout(edges=[Line("a->b", there[::-1], Box(0, 0, 9, 50))]), "TB") == {"a->b": "e"}  # up all the way
+    assert hooks(Layout(edges=[Line("a->b", [(y, -x) for x, y in there], Box(0, -9, 50, 0))]), "LR") == {"a->b": "n"}
+    assert hooks(Layout(edges=[Line("a->b", [(-x, y) for x, y in there], Box(-9, 0, 0, 50))]), "TB") == {"a->b": "w"}
+    assert hooks(Layout(edges=[Line("a->b", [there[0], there[2], there[1]], Box(0, 0, 9, 30))]), "TB") == {}
+
+
+def test_to_the_right_boxes_are_narrow() -> None:
+    svg = captured()["siamese"].to_svg(direction="LR")
+    words = [html.unescape(text) for text in re.findall(r"<text [^>]*>(.*?)</text>", svg)]
+    assert {"encoder.0", "(call 1 of 2)", "k3 s1 p0", "(2, 1,", "8, 8)", "(2, 144)"} <= set(words)
+    assert all(box.right - box.left < 110 for box in read(svg).nodes)
+
+
+def test_many_long_edges_are_straight_and_the_picture_says_so() -> None:
+    started = time.process_time()
+    svg = captured()["gated"].to_svg(fold="none", parameters="nodes")
+    assert time.process_time() - started < 20
+    assert "edges are straight" in svg
+    assert "edges are straight" not in captured()["residual"].to_svg(fold="none", parameters="nodes")
+
+
 def test_a_title_that_nothing_can_free_ends_the_search() -> None:
     line = Box(8, 2, 60, 12)
-    everywhere = (Box(0, 0, 100, 20), [(float(x), 8.0) for x in range(101)])
+    everywhere = Line("a->b", [(float(x), 8.0) for x in range(101)], Box(0, 0, 100, 20))
     seen = []
 
     def stubborn(places: Any) -> Layout:

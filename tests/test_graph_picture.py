@@ -262,14 +262,38 @@ def test_the_rounds_of_a_loop_are_drawn_once() -> None:
     total = sum(cost.flops for i, cost in g.costs().items() if g[i].path == "ih")
     assert f"{total / 1e3:.3g} k" in g.to_dot(overlay="flops")
     back = g.run().backward(np.ones((2, 30, 2), np.float32)).graph
-    assert "in loops: the gradients of the first round" in back.to_dot(backward=True)
+    assert "in loops: norms from the least to the largest of all rounds" in back.to_dot(backward=True)
     assert back.to_dot(fold="repeat", backward=True).count("dir=back") == 6  # one for each edge that has a gradient
+    found = back.gradients or {}
+    norms = [found[edge].norm for edge in found if (back[edge[1]].path, edge[2]) == ("hh", "weight")]
+    assert (len(norms), min(norms)) == (30, 0)
+    assert f"grad of weight: norm 0 to {max(norms):.3g}" in back.to_dot(backward=True)
+    norms = [found[edge].norm for edge in found if back[edge[1]].name == "stack"]
+    assert len({f"{norm:.3g}" for norm in norms}) == 1
+    assert f"norm {norms[0]:.3g}</FONT>" in back.to_dot(backward=True)  # all alike, so no range
     inside = graph.capture(Gated(), tg.randn(2, 30, 4))
     assert len(inside.ops) == 30 * 16 + 1
     dot = inside.to_dot()
     assert dot.count("\N{MULTIPLICATION SIGN}30") == 16
     assert dot.count("next round") == 2
     assert "<B>cell</B>" in dot
+
+
+def test_the_legend_has_what_is_drawn_and_no_more() -> None:
+    layer = nn.Sequential(nn.Linear(4, 2))
+    sliced = graph.capture(lambda x: layer(x[:, :4]), tg.randn(2, 8), model=layer)  # a slice without gradient is text
+    assert "no gradient" not in sliced.to_dot()
+    scaled = graph.capture(lambda x: layer(x * 2), tg.randn(2, 4), model=layer)  # a product is a grey box
+    assert "no gradient" in scaled.to_dot()
+
+
+def test_inputs_and_outputs_have_colours_of_their_own() -> None:
+    for theme in THEMES.values():
+        families = [tint for name, tint in theme.tints.items() if name not in theme.borders]
+        assert {"input", "output"} == set(theme.borders)
+        assert not {theme.tints[name] for name in theme.borders} & set(families)
+    dot = graph.capture(nn.Linear(4, 2), tg.randn(2, 4)).to_dot()
+    assert all(dot.count(f'color="{border}"') == 1 for border in THEMES["light"].borders.values())
 
 
 def test_rounds_that_differ_are_not_folded() -> None:

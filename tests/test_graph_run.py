@@ -83,6 +83,8 @@ def test_a_run_that_fails_is_drawn_up_to_the_op_that_failed() -> None:
         graph.capture(model, tg.zeros(1), on_error="hide")
     with pytest.raises(TypeError, match="the model is int, expected a Module or a function"):
         graph.capture(3, tg.zeros(1))
+    with pytest.raises(TypeError, match="Linear is a class, expected a Module made of it"):
+        graph.capture(nn.Linear, tg.zeros(2, 3))
     assert state.observer is None
 
 
@@ -230,6 +232,10 @@ def test_the_picture_shows_where_backward_stands(tmp_path: Path) -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     steps = tg.exp(x * x).sum().backward_steps()
     steps.until("exp")
+    with pytest.raises(
+        ValueError, match=r"a step of backward is a picture, and .*at\.json holds none; expected one of"
+    ):
+        steps.save(tmp_path / "at.json")
     steps.save(tmp_path / "at.dot")
     box = next(line for line in (tmp_path / "at.dot").read_text().splitlines() if "backward stands here" in line)
     assert "exp" in box
@@ -305,6 +311,8 @@ def test_lint_finds_common_faults() -> None:
     assert rules(lambda x, y: F.cross_entropy(F.log_softmax(x, 1).reshape((4, 3)), y), x, y) == [
         "softmax-before-cross-entropy"
     ]
+    assert rules(lambda x, y: F.nll_loss(F.softmax(x, 1), y), x, y) == ["softmax-before-nll-loss"]
+    assert rules(lambda x, y: F.nll_loss(F.log_softmax(x, 1), y), x, y) == []
     assert rules(lambda x, y: F.cross_entropy(F.relu(x), y), x, y) == ["relu-on-logits"]
     ones = tg.ones(4, 1)
     assert rules(lambda x, y: F.binary_cross_entropy_with_logits(tg.sigmoid(x), y), ones, ones) == [
@@ -330,6 +338,16 @@ def test_lint_of_models() -> None:
     two = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
     found = graph.capture(lambda x: two[0](x), tg.randn(1, 3), model=two).lint()
     assert [f.message.split()[0] for f in found] == ["1.weight", "1.bias"]
+
+
+def test_lint_names_parameters_from_which_the_way_is_cut() -> None:
+    found = [finding for finding in graph.capture(Cut(), tg.randn(2, 4)).lint() if finding.rule == "no-gradient"]
+    assert [finding.message.split(":")[0] for finding in found] == [
+        f"{name}.{part}" for name in ("detached", "still", "counted") for part in ("weight", "bias")
+    ]
+    assert "a detach() cut it (test_graph_run.py:" in str(found[0])
+    layer = nn.Linear(4, 3)  # no way is wanted where nothing is learnt
+    assert rules(lambda x: layer(x).argmax(1), tg.randn(2, 4), model=layer) == []
 
 
 class Cut(nn.Module):
@@ -383,6 +401,38 @@ def test_why_no_grad_of_strangers() -> None:
 # ---- differences, files ----
 
 
+def test_a_layer_put_in_is_all_that_was_added(tmp_path: Path) -> None:
+    def net(*inside: nn.Module) -> Graph:
+        model = nn.Sequential(nn.Linear(4, 8), *inside, nn.ReLU(), nn.Linear(8, 2))
+        return graph.capture(model, tg.zeros(3, 4))
+
+    found = graph.diff(net(), net(nn.BatchNorm1d(8)))
+    assert [node.name for node in found.added] == ["1.weight", "1.bias", "batch_norm"]
+    assert found.removed == ()
+    assert str(found).splitlines()[4:9] == [
+        "~ relu in 2: was 1; from linear -> batch_norm",
+        "~ parameter 3.weight: was 2.weight",
+        "~ parameter 3.bias: was 2.bias",
+        "~ linear in 3: was 2",
+        "  parameters: 58 -> 74",
+    ]
+    back = graph.diff(net(nn.BatchNorm1d(8)), net())
+    assert (back.added, [node.name for node in back.removed]) == ((), ["1.weight", "1.bias", "batch_norm"])
+    found.save(tmp_path / "diff.dot")
+    assert "removed" not in (tmp_path / "diff.dot").read_text()
+
+
+def test_a_layer_with_another_name_is_the_same_layer() -> None:
+    def net(name: str) -> Graph:
+        model = nn.Sequential()
+        model.add_module(name, nn.Linear(4, 2))
+        return graph.capture(model, tg.zeros(1, 4))
+
+    found = graph.diff(net("fc"), net("head"))
+    assert [change.facts for change in found.changed] == [("was fc.weight",), ("was fc.bias",), ("was fc",)]
+    assert (found.added, found.removed, found.exit_code) == ((), (), 1)
+
+
 def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     a = graph.capture(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), tg.zeros(1, 4))
     b = graph.capture(nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2), nn.Softmax(1)), tg.zeros(1, 4))
@@ -396,6 +446,8 @@ def test_the_difference_of_two_graphs(tmp_path: Path) -> None:
     assert "  parameters: 58 -> 44" in lines
     same = graph.diff(a, a)
     assert (bool(same), same.exit_code, str(same)) == (False, 0, "Sequential and Sequential are alike: 3 ops")
+    with pytest.raises(ValueError, match=r"a difference is a picture, and .* holds none; expected one of \.svg"):
+        found.save(tmp_path / "diff.html")
     found.save(tmp_path / "diff.dot")
     dot = (tmp_path / "diff.dot").read_text()
     for words in ("+ added", "- removed", "~ changed"):

@@ -40,12 +40,12 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
     "recording.py": 550,
-    "autograd.py": 245,
+    "autograd.py": 250,
     "tensor.py": 680,
     "ops": 3500,
     "kernels": 3850,
     "nn": 2200,
-    ".": 24800,
+    ".": 25100,
 }
 
 

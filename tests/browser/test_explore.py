@@ -109,7 +109,7 @@ def test_a_click_opens_the_details(look: Look, screenshots: Path) -> None:
     box(driver, "3").click()
     text = details(driver)
     assert text.startswith("3\nConv2d · 6→16 k5 s1 p0")
-    assert "(4, 16, 10, 10), 25 KB" in text
+    assert "(4, 16, 10, 10), 25.6 kB" in text
     assert "conftest.py:" in text  # the line that had a Sequential, which has no line of its own, run
     assert "graph.explore(path, **options)" in text
     assert "Gradient of the loss by the result" in text

@@ -69,7 +69,48 @@ def shared(nn: Any) -> Any:
     return Siamese()
 
 
-MODELS = [lenet, residual, separable, decoder, shared]
+def perceptron(nn: Any) -> Any:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+def signal(nn: Any) -> Any:
+    """Convolutions over one dimension."""
+    return nn.Sequential(
+        nn.Flatten(2), nn.Conv1d(1, 8, 9, stride=4), nn.ReLU(), nn.MaxPool1d(2),
+        nn.Conv1d(8, 16, 3, padding=1, groups=4), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3),
+    )  # fmt: skip
+
+
+def frozen(nn: Any) -> Any:
+    """A trunk that does not learn, below a head that does."""
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(1352, 5))
+    for parameter in [*model[0].parameters(), *model[1].parameters()]:
+        parameter.requires_grad = False
+    return model
+
+
+def attention(nn: Any) -> Any:
+    """A block of a transformer, over the rows of the image."""
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(28), nn.LayerNorm(28)
+            self.q, self.k, self.v, self.out = (nn.Linear(28, 28) for _ in range(4))
+            self.mlp = nn.Sequential(nn.Linear(28, 112), nn.GELU(), nn.Linear(112, 28))
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm1(x)
+            weights = (self.q(y) @ self.k(y).transpose(-1, -2) / 28**0.5).softmax(-1)
+            x = x + self.out(weights @ self.v(y))
+            return x + self.mlp(self.norm2(x))
+
+    return Block()
+
+
+MODELS = [lenet, residual, separable, decoder, shared, perceptron, signal, frozen, attention]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -78,13 +119,17 @@ def test_the_totals_are_torchinfos(model: Callable[[Any], Any], batch: int) -> N
     import torchinfo
 
     theirs = torchinfo.summary(model(torch.nn), (batch, 1, 28, 28), verbose=0)
-    text = graph.capture(model(tg.nn), tg.zeros(batch, 1, 28, 28)).summary()
+    text = graph.capture(model(tg.nn).eval(), tg.zeros(batch, 1, 28, 28)).summary()  # they evaluate, too
     assert f"Total params: {theirs.total_params:,}\n" in text
     assert f"Trainable params: {theirs.trainable_params:,}\n" in text
     assert f"Total mult-adds: {theirs.total_mult_adds:,}\n" in text
+    assert f"Input size (MB): {theirs.total_input / 1e6:.2f}\n" in text
+    assert f"Params size (MB): {theirs.total_param_bytes / 1e6:.2f}\n" in text
 
 
-@pytest.mark.parametrize("model", [lenet, separable, decoder], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [lenet, separable, decoder, perceptron, signal, frozen], ids=lambda model: model.__name__
+)
 def test_each_layer_has_torchinfos_numbers(model: Callable[[Any], Any]) -> None:
     import torchinfo
 

@@ -86,6 +86,8 @@ def capture(
         raise ValueError(f"graph.capture: on_error is {on_error!r}, expected one of raise, draw")
     if not callable(function):
         raise TypeError(f"graph.capture: the model is {type(function).__name__}, expected a Module or a function")
+    if isinstance(function, type) and issubclass(function, Module):
+        raise TypeError(f"graph.capture: {function.__name__} is a class, expected a Module made of it")
     origin = Origin(
         function, inputs, kwargs, model if not isinstance(function, Module) else function, dict(names or {}), title
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import Any
 
 from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode, ModuleInfo
@@ -101,11 +102,16 @@ class GraphDiff:
 
     def save(self, path: Any, **style: Any) -> None:
         """Draw both graphs as one, with what was added, removed and changed; the options are those of `Graph.save`."""
-        self.union().save(path, overlay="diff", **{"fold": "none", **style})
+        from tinygrad_cnn.graph.render import save_picture
+
+        save_picture(self.union(), path, "a difference", overlay="diff", **{"fold": "none", **style})
 
 
 def diff(a: Graph, b: Graph) -> GraphDiff:
     """Compare two graphs: ops are paired by module path, name and order, parameters by name.
+
+    Where a layer was put in or taken out of a Sequential, those behind it have other numbers; they are paired, as are
+    renamed ones, with those of the same parent that do the same, in order.
 
     >>> import tinygrad_cnn as tg
     >>> first = tg.graph.capture(tg.nn.Linear(3, 2), tg.zeros(1, 3))
@@ -136,7 +142,22 @@ def diff(a: Graph, b: Graph) -> GraphDiff:
 
 def _pairs(a: Graph, b: Graph) -> list[tuple[GraphNode, GraphNode]]:
     marks = _marks(a)
-    return [(marks[key], node) for key, node in _marks(b).items() if key in marks]
+    pairs = [(marks[key], node) for key, node in _marks(b).items() if key in marks]
+    old, new = {x.id for x, _ in pairs}, {y.id for _, y in pairs}
+    left = [[x for x in graph.ops if x.path and x.id not in seen] for graph, seen in ((a, old), (b, new))]
+    roles = [[(x.path.rpartition(".")[0], x.name, x.composite) for x in nodes] for nodes in left]
+    for block in SequenceMatcher(a=roles[0], b=roles[1], autojunk=False).get_matching_blocks():
+        for i in range(block.size):
+            x, y = left[0][block.a + i], left[1][block.b + i]
+            pairs.append((x, y))
+            theirs = {edge.argument: b[edge.source] for edge in b.into(y)}
+            for edge in a.into(x):
+                p, q = a[edge.source], theirs.get(edge.argument)
+                if q is not None and p.kind == q.kind == "parameter" and p.id not in old and q.id not in new:
+                    pairs.append((p, q))
+                    old.add(p.id)
+                    new.add(q.id)
+    return sorted(pairs, key=lambda pair: pair[1].id)
 
 
 def _marks(graph: Graph) -> dict[Hashable, GraphNode]:
@@ -155,6 +176,8 @@ def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
     found = [
         f"{name} {p} -> {q}" for name, p, q in (("shape", x.shape, y.shape), ("dtype", x.dtype, y.dtype)) if p != q
     ]
+    places = (x.path, y.path) if x.kind == "op" else (x.name, y.name)
+    found += [] if places[0] == places[1] else [f"was {places[0]}"]
     for name in sorted(set(x.params) | set(y.params)):
         if x.params.get(name) != y.params.get(name):
             found.append(f"{name} {x.params.get(name)} -> {y.params.get(name)}")
@@ -165,7 +188,10 @@ def _facts(a: Graph, b: Graph, x: GraphNode, y: GraphNode) -> list[str]:
         for word, p, q in (("parameters", before.parameters, after.parameters), ("FLOPs", before.flops, after.flops)):
             if p != q:
                 found.append(f"{word} {p:,} -> {q:,}")
-        names = [tuple(sorted(g[e.source].name for e in g.into(n))) for g, n in ((a, x), (b, y))]
+        names = [
+            tuple(sorted(g[e.source].name for e in g.into(n) if x.path == y.path or g[e.source].kind != "parameter"))
+            for g, n in ((a, x), (b, y))
+        ]
         if names[0] != names[1]:
             found.append(f"from {', '.join(names[0])} -> {', '.join(names[1])}")
     return found

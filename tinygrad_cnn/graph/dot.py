@@ -8,6 +8,7 @@ thick as the logarithm of their bytes.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +19,7 @@ import graphviz
 
 from tinygrad_cnn.graph.cells import SMALL, cell, gap, label, row, table, text_width, tip
 from tinygrad_cnn.graph.fold import fold_as_said, fold_until_few
-from tinygrad_cnn.graph.graph import Edge, Graph, GraphNode
+from tinygrad_cnn.graph.graph import Edge, Gradient, Graph, GraphNode
 from tinygrad_cnn.graph.header import header, is_view
 from tinygrad_cnn.graph.labels import amount, arguments_in, count, describe, made_by, printable, shape_text, totals
 from tinygrad_cnn.graph.overlay import overlay_of
@@ -30,7 +31,10 @@ __all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
 OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at", "ready")
-_STRAIGHT = "12"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
+_STRAIGHT = "1000"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
+_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line ends inside of them
+_MOST_SKIPPED = 3_000  # ranks; bending edges around boxes takes a second or two for so many, and soon minutes
+_IN_HASTE = {"splines": "line", "nslimit": "0.2", "mclimit": "0.2"}
 
 
 def check_names(options: Iterable[str]) -> None:
@@ -112,6 +116,9 @@ class Drawing:
             rank = self.ranks.setdefault(edge.source, 0) + 1
             self.ranks[edge.target] = max(self.ranks.get(edge.target, 0), rank)
         self.places: Mapping[str, Place] = {}
+        self.sides: Mapping[
+            str, str
+        ] = {}  # of edges that would turn back, by name: the side of their ends they keep to
 
     @property
     def words(self) -> str:
@@ -124,6 +131,11 @@ class Drawing:
         """Whether there may be frames with titles."""
         return bool(self.parents) or any(node.composite for node in self.graph.ops)
 
+    @property
+    def is_tangled(self) -> bool:
+        """Whether edges skip so many ranks together that to bend them around boxes would take minutes."""
+        return sum(self.ranks[edge.target] - self.ranks[edge.source] for edge in self.edges) > _MOST_SKIPPED
+
     def source(self, places: Mapping[str, Place] | None = None) -> str:
         """The DOT source. places: of the titles of clusters, which else stand at the left."""
         theme = self.theme
@@ -132,7 +144,7 @@ class Drawing:
             graph_attr={
                 "rankdir": self.direction, "bgcolor": theme.page, "fontname": FONT, "fontcolor": theme.ink,
                 "label": header(self), "labelloc": "t", "labeljust": "l", "nodesep": "0.3",
-                "ranksep": "0.25" if self.direction == "TB" else "0.35", "pad": "0.15",
+                "ranksep": "0.25", "pad": "0.15", **(_IN_HASTE if self.is_tangled else {}),
             },
             node_attr={
                 "fontname": FONT, "fontcolor": theme.ink, "color": theme.line, "margin": "0.08,0.04", "height": "0.3",
@@ -248,9 +260,9 @@ class Drawing:
         else:
             output = node.kind == "output"
             dot.node(
-                name, label((node.name, 12, True)), shape="ellipse", style="filled,bold" if output else "filled",
-                fillcolor=tints[node.kind], peripheries="2" if output else "1", margin="0.05,0.02",
-                tooltip=tip(node.name, shape_text(node)),
+                name, label((node.name, 12, True)), shape="ellipse", style="filled",
+                fillcolor=tints[node.kind], color=self.theme.borders[node.kind], penwidth="2",
+                peripheries="2" if output else "1", margin="0.05,0.02", tooltip=tip(node.name, shape_text(node)),
             )  # fmt: skip
 
     def _op(self, dot: graphviz.Digraph, node: GraphNode) -> None:
@@ -260,12 +272,10 @@ class Drawing:
             return
         words = describe(self.graph, node).replace("->", "→")
         value = self.values.get(node.id)
-        is_here = self.at is not None and self.at in self._members(node)
-        is_ready = not is_here and not self.ready.isdisjoint(self._members(node))
-        is_marked = is_here or is_ready
+        is_here, is_ready = self._is_here(node), self._is_ready(node)
         times = f"  \N{MULTIPLICATION SIGN}{self.graph.times[node.id]}" if node.id in self.graph.times else ""
-        if node.family == "shape only" and node.id not in self.layers and value is None and not is_marked:
-            text = label((f"{node.name} {words}".strip() + times, SMALL, False))
+        if self._is_plain(node):
+            text = self._label((f"{node.name} {words}".strip() + times, SMALL, False))
             plain = {"color": self.theme.page, "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}
             dot.node(name, text, shape="box", style="rounded", tooltip=tooltip, **plain)
             return
@@ -280,16 +290,37 @@ class Drawing:
         if self.paint and value is not None:
             lines.append((self.paint.words(value), SMALL, True))
         if is_here:
-            lines.insert(0, ("▶ backward stands here", SMALL, True))
+            lines.insert(0, ("» backward stands here", SMALL, True))
         elif is_ready:
-            lines.insert(0, ("▷ ready: its gradient is complete", SMALL, True))
+            lines.insert(0, ("» ready: its gradient is complete", SMALL, True))
         style, fill, line = self._look(node, value)
         alarming = is_here or (self.paint is not None and self.paint.is_alarm(value))
         dot.node(
-            name, label(*lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill,
+            name, self._label(*lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill,
             color=self.theme.alarm if alarming else self.theme.gradient if is_ready else line,
             penwidth="3" if alarming else "2" if is_ready else "1",
         )  # fmt: skip
+
+    def _label(self, *lines: tuple[str, int, bool]) -> str:
+        """The label of a box; where edges go to the right it is narrow, since its width is what the picture lacks."""
+        if self.direction == "TB":
+            return label(*lines)
+        return label(*((part, size, bold) for text, size, bold in lines for part in _halved(text, 14)))
+
+    def _is_here(self, node: GraphNode) -> bool:
+        return self.at is not None and self.at in self._members(node)
+
+    def _is_ready(self, node: GraphNode) -> bool:
+        return not self._is_here(node) and not self.ready.isdisjoint(self._members(node))
+
+    def _is_plain(self, node: GraphNode) -> bool:
+        """Whether an op is small text and no box: one that only changes the shape, with nothing else to say."""
+        is_marked = node.id in self.layers or self._is_here(node) or self._is_ready(node)
+        return node.family == "shape only" and not is_marked and self.values.get(node.id) is None
+
+    def is_grey(self, node: GraphNode) -> bool:
+        """Whether an op is a grey box, since no gradient flows to it, where others have one."""
+        return self.untracked and not node.tracked and not node.error and not self._is_plain(node)
 
     def _look(self, node: GraphNode, value: Any) -> tuple[str, str, str]:
         """The style, fill and line of an op's box."""
@@ -298,7 +329,7 @@ class Drawing:
         dashes = ",dashed" if node.family == "folded module" else ""
         if self.paint:
             return f"rounded,filled{dashes}", theme.page if value is None else self.paint.colour(value), line
-        if not node.tracked and self.untracked:
+        if self.is_grey(node):
             return "rounded,filled,dashed", theme.tints["no gradient"], line
         fill = theme.page if node.family == "shape only" else theme.tints[node.family]
         return f"rounded,filled{dashes}", fill, line
@@ -331,12 +362,12 @@ class Drawing:
         kept = sum(costs[i].saved_bytes for i in self._members(node) if i in costs)
         lines = [f"keeps {amount(kept, 'B')}"] if kept else []
         gradients = self.graph.gradients or {}
-        norms: dict[str, list[float]] = {}
+        sent: dict[str, Gradient] = {}
         for edge in self.graph.into(node) if self.fold else ():
             found = gradients.get((edge.source, edge.target, edge.argument))
             if found and self.graph[edge.source].kind == "parameter":
-                norms.setdefault(edge.argument, []).append(found.norm)
-        return lines + [f"grad of {argument}: norm {_few(found)}" for argument, found in norms.items()]
+                sent[edge.argument] = sent[edge.argument] | found if edge.argument in sent else found
+        return lines + [f"grad of {argument}: norm {found.words}" for argument, found in sent.items()]
 
     def _op_title(self, node: GraphNode) -> str:
         if node.id not in self.layers:
@@ -361,17 +392,23 @@ class Drawing:
     # -- edges --
 
     def _beside(self, text: str) -> str:
-        """The label of an edge, with room on the edge's side: at the left, or below where edges go to the right."""
-        words = cell(text, 9, False, "LEFT")
-        return table(row(gap(4), words)) if self.direction == "TB" else table(row(words), row('<TD HEIGHT="6"></TD>'))
+        """The label of an edge, with room on the edge's side: at the left, or below where edges go to the right.
+
+        Those would be long for long labels, so that they get two lines.
+        """
+        if self.direction == "TB":
+            return table(row(gap(4), cell(text, 9, False, "LEFT")))
+        return table(*(row(cell(line, 9, False)) for line in _halved(text, 10)), row('<TD HEIGHT="6"></TD>'))
 
     def _edge(self, dot: graphviz.Digraph, edge: Edge) -> None:
         source, target = self.graph[edge.source], self.graph[edge.target]
         is_gradient = source.order > 0
         width = 0.6 + 0.3 * math.log10(max(edge.nbytes, 1))
         words = "" if source.kind in ("parameter", "buffer") else self._beside(shape_text(edge))
+        ends = f"n{edge.source}", f"n{edge.target}"
+        side = self.sides.get("->".join(ends))
         dot.edge(
-            f"n{edge.source}", f"n{edge.target}", label=words, penwidth=f"{width:.2f}",
+            *ends, label=words, tailport=side, headport=side, penwidth=f"{width:.2f}",
             style="dashed" if is_gradient else "dotted" if is_view(source, target) else "solid",
             color=self.theme.gradient if is_gradient else self.theme.line,
             weight=_STRAIGHT if self.ranks[edge.target] == self.ranks[edge.source] + 1 else "1",
@@ -385,9 +422,18 @@ class Drawing:
             return
         dot.edge(
             f"n{edge.source}", f"n{edge.target}", dir="back", style="dashed", color=self.theme.gradient,
-            fontcolor=self.theme.gradient, label=self._beside(f"grad {found.shape} norm {found.norm:.3g}"),
+            fontcolor=self.theme.gradient, label=self._beside(f"grad {found.shape} norm {found.words}"),
             tooltip=tip(f"gradient {found.shape}, norm {found.norm:.6g}"),
         )  # fmt: skip
+
+
+def _halved(text: str, most: int) -> list[str]:
+    """A text with more than so many characters in lines about half as long; words and brackets in it stay whole."""
+    if len(text) <= most:
+        return [text] if text else []
+    joined = text if text.startswith("(") else _BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(joined, len(text) // 2 + 2, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _parents(path: str) -> Iterable[str]:
@@ -398,13 +444,6 @@ def _parents(path: str) -> Iterable[str]:
 def _is_shared_inside(ops: list[GraphNode], calls: Mapping[str, int]) -> bool:
     """Whether only some of a module's layers were called more than once: a ReLU inside it, not the module itself."""
     return any(calls[node.path] == 1 for node in ops)
-
-
-def _few(numbers: list[float]) -> str:
-    """Up to three numbers; of more, the range."""
-    if len(numbers) > 3:
-        return f"{min(numbers):.3g} to {max(numbers):.3g}"
-    return ", ".join(f"{n:.3g}" for n in numbers)
 
 
 def _titled(lines: list[tuple[str, int, bool]], place: Place) -> str:

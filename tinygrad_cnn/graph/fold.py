@@ -52,7 +52,6 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
         if loops or (drop_loops and source == target and edge.source != edge.target):
             folded_loops[source, target] = None
         if source != target and not loops:
-            moved = (source, target, edge.argument)
             # Into a folded node one edge is enough, unless each has a gradient of its own to show.
             joined = nodes[target].count > 1 and graph.gradients is None
             # `tensors[0]`, `tensors[1]`: of each repetition another one.
@@ -60,8 +59,9 @@ def fold(graph: Graph, key: Callable[[GraphNode], Hashable | None], drop_loops: 
             key_of_edge = (source, target, "" if joined else argument)
             if key_of_edge not in edges:
                 edges[key_of_edge] = Edge(source, target, edge.argument, edge.shape, edge.dtype, edge.nbytes)
+            moved = (source, target, edges[key_of_edge].argument)
             if graph.gradients and (found := graph.gradients.get((edge.source, edge.target, edge.argument))):
-                gradients.setdefault(moved, found)
+                gradients[moved] = gradients[moved] | found if moved in gradients else found
     folded = Graph(nodes, list(edges.values()), graph.modules, graph.title, origin=graph.origin, model=graph.model)
     folded.gradients = None if graph.gradients is None else gradients
     folded.whole = graph.whole or graph

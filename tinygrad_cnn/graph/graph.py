@@ -103,10 +103,24 @@ class ModuleInfo:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """What backward sent along an edge: a gradient of `shape`, with its Euclidean norm."""
+    """What backward sent along an edge: a gradient of `shape`, with its Euclidean norm.
+
+    most: where the edge stands for those of several rounds or repetitions, the largest of their norms, `norm` being the
+    smallest; else None.
+    """
 
     shape: tuple[int, ...]
     norm: float
+    most: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The norm as people read it, of several the range: `0.0223`, `0 to 0.638`."""
+        return " to ".join(dict.fromkeys(f"{norm:.3g}" for norm in (self.norm, self.most) if norm is not None))
+
+    def __or__(self, other: Gradient) -> Gradient:
+        norms = [x for g in (self, other) for x in (g.norm, g.norm if g.most is None else g.most)]
+        return Gradient(self.shape, min(norms), max(norms))
 
 
 class Graph:
@@ -289,7 +303,9 @@ class Graph:
     def summary(self) -> str:
         """The table that torchinfo prints: a line for each layer, with totals below; `print` it.
 
-        Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample).
+        Mult-adds are counted as torchinfo counts them (each parameter once for each position or sample). Activations
+        are the results of all ops, each block of memory once; torchinfo's forward/backward size is twice the results of
+        the layers that have parameters, and has no counterpart here.
 
         >>> import tinygrad_cnn as tg
         >>> print(tg.graph.capture(tg.nn.Sequential(tg.nn.Linear(3, 2)), tg.zeros(5, 3)).summary().splitlines()[3])
@@ -353,9 +369,11 @@ class Graph:
         """The picture as SVG text; the options are those of `save`."""
         from tinygrad_cnn.graph.render import draw
 
-        return draw(self, "svg", None, 144, style).decode()
+        return draw(self, "svg", style).decode()
 
-    def save(self, path: str | PathLike[str], *, engine: str | None = None, dpi: int = 144, **style: Any) -> None:
+    def save(
+        self, path: str | PathLike[str], *, engine: str | None = None, dpi: int | None = None, **style: Any
+    ) -> None:
         """Write the graph to a file; its ending chooses the form: .svg, .png, .dot, .json, .pdf or .html (`explore`).
 
         theme: "light" or "dark". direction: "TB" (downwards) or "LR" (to the right). parameters: "fold" counts them
@@ -370,7 +388,8 @@ class Graph:
         legend: whether to explain the colours.
         engine: "graphviz-pure" (which comes with the package) or "dot" (the system's, which .pdf needs). The first
         has Latin, Greek, Cyrillic and Hebrew letters for a .png; an .svg takes all letters from its viewer. dpi: of a
-        .png. A .json and a .html (see `explore`) have the whole graph and no look of it: they take none of these.
+        .png, 144 by default. A .json and a .html (see `explore`) have the whole graph and no look of it: they take none
+        of these.
         Errors: ValueError for another ending or value, and for an option that the form does not take, TypeError for
         another option, RuntimeError without the engine's program, OSError when the file cannot be written.
 

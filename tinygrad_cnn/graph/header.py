@@ -47,13 +47,15 @@ def _notes(drawing: Drawing) -> list[str]:
     boxes, ops = len(graph.ops), len(whole.ops)
     if boxes < ops and (len(whole.nodes) >= MANY or graph.repeats or graph.times or ops >= TALL):
         notes.append(f'folded: {ops:,} ops in {boxes:,} box{"" if boxes == 1 else "es"} (fold="none" draws each)')
+    if drawing.is_tangled:
+        notes.append("edges are straight, for there are too many long ones to bend")
     if drawing.backward:
         so_far = " sent so far" if drawing.at is not None or drawing.ready else ""
         notes.append(
             "backward has not run" if graph.gradients is None else f"dashed: gradients{so_far}, with shape and norm"
         )
         if graph.times and graph.gradients is not None:
-            notes.append("in loops: the gradients of the first round")
+            notes.append("in loops: norms from the least to the largest of all rounds")
     if failed := [node for node in graph.ops if node.error]:
         notes.append(f"the run failed in {failed[0].name}, the red box at the end")
     return notes
@@ -62,11 +64,11 @@ def _notes(drawing: Drawing) -> list[str]:
 def _legend(drawing: Drawing) -> list[tuple[str, str]]:
     """Each meaning that is in the picture, with a sample of its colour or line."""
     graph, theme = drawing.graph, drawing.theme
-    used = {node.family for node in graph.ops if (node.tracked or not drawing.untracked) and not node.error}
+    used = {node.family for node in graph.ops if not drawing.is_grey(node) and not node.error}
     if not drawing.fold:
         used |= {"parameter"} if any(p.trainable for p in graph.of_kind("parameter")) else set()
         used |= {"frozen"} if any(not p.trainable for p in graph.of_kind("parameter")) else set()
-    if drawing.untracked and any(not node.tracked and not node.error for node in graph.ops):
+    if any(drawing.is_grey(node) for node in graph.ops):
         used.add("no gradient")
     marks = [(name, swatch(tint)) for name, tint in theme.tints.items() if name in used]
     ends = [(graph[edge.source], graph[edge.target]) for edge in drawing.edges]

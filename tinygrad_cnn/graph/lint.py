@@ -75,6 +75,14 @@ def _softmax_before_loss(graph: Graph) -> Iterator[Finding]:
                 yield Finding("softmax-before-cross-entropy", text, maker)
 
 
+def _softmax_without_log(graph: Graph) -> Iterator[Finding]:
+    for node in _losses(graph, "nll_loss"):
+        for maker in _outer_makers(graph, node):
+            if maker.name == "softmax":
+                text = "softmax goes into nll_loss, which takes the logarithms of probabilities: log_softmax"
+                yield Finding("softmax-before-nll-loss", text, maker)
+
+
 def _relu_on_logits(graph: Graph) -> Iterator[Finding]:
     for node in _losses(graph, "cross_entropy"):
         for maker in _outer_makers(graph, node):
@@ -103,6 +111,24 @@ def _unreached(graph: Graph) -> Iterator[Finding]:
     for name, parameter in [] if graph.model is None else graph.model.named_parameters():
         if name not in used and parameter.requires_grad:
             yield Finding("unused-parameter", f"{name} {parameter.shape} leads to no result, so it gets no gradient")
+
+
+def _cut_off(graph: Graph) -> Iterator[Finding]:
+    """Parameters that the result depends on, and from which no way is left for a gradient."""
+    reached: set[int] = set()
+    stack = [node.id for node in graph.of_kind("output") if node.tracked]
+    if not stack:
+        return
+    while stack:
+        node = graph[stack.pop()]
+        reached.add(node.id)
+        wanted = {argument for argument, _, flag in node.operands if flag}
+        sources = [edge.source for edge in graph.into(node) if node.kind == "output" or edge.argument in wanted]
+        stack += [i for i in sources if i not in reached]
+    for node in graph.of_kind("parameter"):
+        if node.trainable and node.id not in reached:
+            reason = why_no_grad(graph, node.name)
+            yield Finding("no-gradient", reason.message, reason.node)
 
 
 def _bias_before_norm(graph: Graph) -> Iterator[Finding]:
@@ -135,8 +161,8 @@ def _raw_input(graph: Graph) -> Iterator[Finding]:
 
 
 _RULES: tuple[Callable[[Graph], Iterator[Finding]], ...] = (
-    _softmax_before_loss, _relu_on_logits, _broadcasting_loss, _unreached, _bias_before_norm, _old_gradients,
-    _raw_input,
+    _softmax_before_loss, _softmax_without_log, _relu_on_logits, _broadcasting_loss, _unreached, _cut_off,
+    _bias_before_norm, _old_gradients, _raw_input,
 )  # fmt: skip
 
 

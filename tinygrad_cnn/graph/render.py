@@ -7,16 +7,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tinygrad_cnn.graph.dot import check_names, drawing_of
 from tinygrad_cnn.graph.graph import Graph
-from tinygrad_cnn.graph.svg import finish, read
-from tinygrad_cnn.graph.titles import clear
+from tinygrad_cnn.graph.svg import Layout, finish, hooks, read
+from tinygrad_cnn.graph.titles import Place, clear
 from tinygrad_cnn.serialization import write_atomically
 
-__all__ = ["draw", "render", "save"]
+__all__ = ["draw", "render", "save", "save_picture"]
 
 _MOST = 1_000  # boxes: a layout of so many takes a second or some
 _MOST_CLEARED = 300  # boxes: larger pictures are laid out once, whatever their edges run through
@@ -29,7 +30,9 @@ _NO_PICTURES = {
 _DPI = 144
 
 
-def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: int, style: dict[str, Any]) -> None:
+def save(
+    graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: int | None, style: dict[str, Any]
+) -> None:
     """Write a graph to `path`, in the form that its ending names; an old file there stays whole on any error."""
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
@@ -43,14 +46,23 @@ def save(graph: Graph, path: str | os.PathLike[str], engine: str | None, dpi: in
     elif ending == ".dot":
         content = graph.to_dot(**style).encode()
     else:
-        content = draw(graph, ending[1:], engine, dpi, style)
+        content = draw(graph, ending[1:], style, engine, _DPI if dpi is None else dpi)
     write_atomically(path, content)
 
 
-def _refuse_options(ending: str, engine: str | None, dpi: int, style: dict[str, Any]) -> None:
+def save_picture(graph: Graph, path: str | os.PathLike[str], what: str, **options: Any) -> None:
+    """Save what is nothing without its look; ValueError for a file that holds none."""
+    ending = Path(path).suffix.lower()
+    if ending in _NO_PICTURES:
+        pictures = ", ".join(ending for ending in _ENDINGS if ending not in _NO_PICTURES)
+        raise ValueError(f"graph: {what} is a picture, and {os.fspath(path)} holds none; expected one of {pictures}")
+    graph.save(path, **options)
+
+
+def _refuse_options(ending: str, engine: str | None, dpi: int | None, style: dict[str, Any]) -> None:
     """An option that a file of this form has no place for is an error: nobody should believe that it did something."""
     check_names(style)
-    layout = [*(["engine"] if engine is not None else []), *(["dpi"] if dpi != _DPI else [])]
+    layout = [name for name, value in (("engine", engine), ("dpi", dpi)) if value is not None]
     if ending in _NO_PICTURES and (given := [*style, *layout]):
         raise ValueError(
             f"graph.save: {_NO_PICTURES[ending]}, so it takes no {', '.join(given)}; "
@@ -60,13 +72,19 @@ def _refuse_options(ending: str, engine: str | None, dpi: int, style: dict[str, 
         raise ValueError(f"graph.save: a .dot is not laid out, so it takes no {', '.join(layout)}")
 
 
-def draw(graph: Graph, form: str, engine: str | None, dpi: int, style: dict[str, Any]) -> bytes:
+def draw(graph: Graph, form: str, style: dict[str, Any], engine: str | None = None, dpi: int = _DPI) -> bytes:
     """A graph's picture; one with too many boxes for a layout to end in good time is folded further, and says so."""
     if form == "pdf" and engine is None:
         engine = "dot"  # the only one that writes it
     drawing = drawing_of(graph, most=_MOST, **style)
-    has_titles = drawing.has_clusters and len(drawing.nodes) <= _MOST_CLEARED
-    places = clear(lambda places: read(_svg(drawing.source(places), engine))) if has_titles else {}
+    places: Mapping[str, Place] = {}
+    if drawing.has_clusters and len(drawing.nodes) <= _MOST_CLEARED:
+
+        def lay_out(places: Mapping[str, Place]) -> Layout:
+            return read(_svg(drawing.source(places), engine))
+
+        drawing.sides = hooks(lay_out(places), drawing.direction)
+        places = clear(lay_out)
     picture = render(drawing.source(places), form, engine, dpi)
     return finish(picture.decode(), drawing.words).encode() if form == "svg" else picture
 

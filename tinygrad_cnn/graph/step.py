@@ -149,8 +149,11 @@ class BackwardSteps(Iterator[Step]):
 
         The options are those of `Graph.save`.
         """
+        from tinygrad_cnn.graph.render import save_picture
+
         at = None if self.last is None else self._numbers[id(self.last.node)]
-        self.graph.save(path, at=at, ready=self.ready, **{"backward": True, **style})
+        options = {"backward": True, **style}
+        save_picture(self.graph, path, "a step of backward", at=at, ready=self.ready, **options)
 
 
 class _Catch(Observer):

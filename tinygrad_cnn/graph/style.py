@@ -56,11 +56,15 @@ _COLOURS = {
 }
 
 
+_ENDS = ("input", "output")
+
+
 @dataclass(frozen=True)
 class Theme:
     """The colours of one look: the page, ink for text and borders, faint ink, and a tint for each meaning.
 
     gradient: of edges along which gradients flow. alarm: of what failed. low, high: the ends of an overlay's scale.
+    borders: of inputs and outputs, whose tints are paler than the others: families of ops have the same hues.
     """
 
     page: str
@@ -72,6 +76,7 @@ class Theme:
     low: str
     high: str
     tints: dict[str, str]
+    borders: dict[str, str]
 
 
 def mix(colour: str, page: str, share: float) -> str:
@@ -92,7 +97,8 @@ def _theme(page: str, ink: str, faint: str, line: str, share: float) -> Theme:
         alarm,
         low,
         high,
-        {name: mix(colour, page, share) for name, colour in _COLOURS.items()},
+        {name: mix(colour, page, share / 2 if name in _ENDS else share) for name, colour in _COLOURS.items()},
+        {name: mix(_COLOURS[name], page, 0.85) for name in _ENDS},
     )
 
 

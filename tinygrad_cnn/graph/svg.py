@@ -6,12 +6,15 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from tinygrad_cnn.graph.cells import text_width
 
-__all__ = ["Box", "Cluster", "Layout", "finish", "read"]
+__all__ = ["Box", "Cluster", "Layout", "Line", "finish", "hooks", "read"]
 
 Point = tuple[float, float]
+
+_HOOK = 10.0  # points; an edge that turns back by less has a slight wave
 
 # Every viewer has one of these, or a sans-serif that takes no more room than the boxes leave.
 _FONTS = "Helvetica,Arial,Liberation Sans,Nimbus Sans,sans-serif"
@@ -49,12 +52,21 @@ class Cluster:
     title: list[Box]
 
 
+@dataclass(frozen=True)
+class Line:
+    """An edge: the name that Graphviz gives it, `tail->head`; points along it, and the box around those."""
+
+    name: str
+    points: list[Point]
+    around: Box
+
+
 @dataclass
 class Layout:
-    """Where things stand: clusters by name, edges as points along them, with the boxes around those."""
+    """Where things stand: clusters by name, edges, the boxes around nodes."""
 
     clusters: dict[str, Cluster] = field(default_factory=dict)
-    edges: list[tuple[Box, list[Point]]] = field(default_factory=list)
+    edges: list[Line] = field(default_factory=list)
     nodes: list[Box] = field(default_factory=list)
 
 
@@ -66,12 +78,28 @@ def read(svg: str) -> Layout:
         if kind == "edge":
             for path in re.findall(r'<path [^>]*?\bd="([^"]*)"', body):
                 points = list(_along(_numbers(path)))
-                layout.edges.append((_around(points), points))
+                layout.edges.append(Line(html.unescape(name), points, _around(points)))
         elif kind == "node":
             layout.nodes.append(_shape(body))
         else:
             layout.clusters[html.unescape(name)] = Cluster(_shape(body), [_line(m) for m in _TEXT.finditer(body)])
     return layout
+
+
+def hooks(layout: Layout, direction: str) -> dict[str, str]:
+    """The edges that turn back on their way, by name, each with the side (n, e, s, w) of its ends to which it swings.
+
+    The layout bends them so where they have to get around a title; from that side of its ends they have no need to.
+    """
+    along, across, sides = (1, 0, "we") if direction == "TB" else (0, 1, "ns")
+    found = {}
+    for line in layout.edges:
+        way = [point[along] for point in line.points]
+        way = way if way[0] <= way[-1] else [-x for x in way]
+        if max(high - x for high, x in zip(accumulate(way, max), way, strict=True)) > _HOOK:
+            places = [point[across] for point in line.points]
+            found[line.name] = sides[max(places) - places[0] > places[0] - min(places)]
+    return found
 
 
 def _numbers(text: str) -> list[Point]:

@@ -78,10 +78,10 @@ def _gaps(cluster: Cluster, layout: Layout) -> Iterator[tuple[float, float]]:
 
 def _crossings(band: Box, layout: Layout) -> Iterator[tuple[float, float]]:
     """From where to where edges run in a band, piece by piece."""
-    for around, points in layout.edges:
-        if not around.overlaps(band):
+    for line in layout.edges:
+        if not line.around.overlaps(band):
             continue
-        for (x1, y1), (x2, y2) in pairwise(points):
+        for (x1, y1), (x2, y2) in pairwise(line.points):
             if max(y1, y2) < band.top or min(y1, y2) > band.bottom:
                 continue
             # Where the piece enters the band and leaves it, as parts of its length.

@@ -38,15 +38,15 @@ function number(x) {
   return String(Number(x.toPrecision(4)));
 }
 
-function scaled(x, base, units) {
+function scaled(x, units) {
   let i = 0;
-  while (Math.abs(x) >= base && i + 1 < units.length) [x, i] = [x / base, i + 1];
+  while (Math.abs(x) >= 1000 && i + 1 < units.length) [x, i] = [x / 1000, i + 1];
   return `${i ? Number(x.toPrecision(3)) : number(x)}${units[i] ? ` ${units[i]}` : ""}`;
 }
 
 const FORMATS = {
-  count: (x) => scaled(x, 1000, ["", "k", "M", "G", "T"]),
-  bytes: (x) => scaled(x, 1024, ["B", "KB", "MB", "GB", "TB"]),
+  count: (x) => scaled(x, ["", "k", "M", "G", "T"]),
+  bytes: (x) => scaled(x, ["B", "kB", "MB", "GB", "TB"]),
   share: (x) => `${Number((100 * x).toPrecision(3))} %`,
   seconds: (x) => (x >= 1 ? `${number(x)} s` : x >= 1e-3 ? `${Number((1e3 * x).toPrecision(3))} ms` : `${Number((1e6 * x).toPrecision(3))} µs`),
   verdict: (x) => x,
@@ -890,8 +890,9 @@ function buildLegend() {
   const used = new Set(D.nodes.map((node) => (node.kind === "op" ? node.family : node.kind)));
   const rows = D.families.flatMap((name, i) => {
     if (!used.has(name) || name === "shape only") return [];
-    const round = ["input", "output", "buffer"].includes(name) ? 8 : 3;
-    return [[draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: round, fill: `var(--tint-${i})`, stroke: "var(--line)" }), name]];
+    const end = ["input", "output"].includes(name);
+    const line = end ? { rx: 8, stroke: `var(--border-${name})`, "stroke-width": 2 } : { rx: 3, stroke: "var(--line)" };
+    return [[draw("rect", { x: 1, y: 1, width: 26, height: 14, fill: `var(--tint-${i})`, ...line }), name]];
   });
   if (used.has("shape only")) rows.push([draw("rect", { x: 1, y: 1, width: 26, height: 14, rx: 3, fill: "var(--page)", stroke: "var(--rule)" }), "shape only"]);
   rows.push([draw("path", { d: "M1 8H27", stroke: "var(--line)", "stroke-width": 2, "marker-end": "url(#arrow)" }), "data; thick as log of bytes"]);

@@ -33,14 +33,14 @@ _MOST_HISTOGRAMS = 1000  # ops; beyond that the numbers alone are kept
 # The colours of the page that the pictures do not have; the families' tints come from the pictures' themes.
 _COLOURS = {
     "light": {
-        "raised": "#f6f6f4", "hover": "#ececea", "rule": "#cfcfca", "soft": "#3f3f3f", "frame": "rgb(0 0 0 / 3.5%)",
-        "frame-solid": "#f7f7f7", "focus": "#0072b2", "found": "#e69f00", "forward": "#0072b2",
+        "raised": "#f6f6f4", "hover": "#ececea", "rule": "#cfcfca", "soft": "#3f3f3f", "frame": "#f7f7f7",
+        "focus": "#0072b2", "found": "#e69f00", "forward": "#0072b2",
         "forward-ink": "#005a8e", "gradient": "#b5568c", "gradient-ink": "#94306a", "alert": "#d55e00",
         "link": "#005a8e",
     },
     "dark": {
-        "raised": "#20242b", "hover": "#2b3038", "rule": "#434a54", "soft": "#d0d0d0", "frame": "rgb(255 255 255 / 4%)",
-        "frame-solid": "#20222a", "focus": "#56b4e9", "found": "#e69f00", "forward": "#56b4e9",
+        "raised": "#20242b", "hover": "#2b3038", "rule": "#434a54", "soft": "#d0d0d0", "frame": "#20222a",
+        "focus": "#56b4e9", "found": "#e69f00", "forward": "#56b4e9",
         "forward-ink": "#7cc6f0", "gradient": "#cc79a7", "gradient-ink": "#e3a3c6", "alert": "#e8792a",
         "link": "#7cc6f0",
     },
@@ -82,6 +82,7 @@ def _variables() -> str:
     for name, theme in THEMES.items():
         values = {"page": theme.page, "ink": theme.ink, "faint": theme.faint, "line": theme.line, **_COLOURS[name]}
         values |= {f"tint-{i}": tint for i, tint in enumerate(theme.tints.values())}
+        values |= {f"border-{kind}": colour for kind, colour in theme.borders.items()}
         looks[name] = f"color-scheme:{name};" + "".join(f"--{key}:{value};" for key, value in values.items())
     return (
         f":root{{{looks['light']}}}\n"
