@@ -264,11 +264,6 @@ def test_one_wrong_entry_of_a_large_argument_is_found_by_halving() -> None:
     assert found.worst.index == (12_345,)
 
 
-def test_a_fault_at_an_entry_that_is_much_smaller_than_others_is_found() -> None:
-    shifted = with_rule(np.log, lambda g, x: g / (x + 1e-9))
-    assert gradcheck(shifted, double([1e-3, 1.0])).verdict == "wrong"
-
-
 def test_a_report_has_as_many_digits_as_it_takes() -> None:
     found = gradcheck(with_rule(np.copy, lambda g: g * (1 + 1e-10)), double([0.3]))
     assert "analytic 1.0000000001, numeric 1 in" in repr(found)

@@ -36,7 +36,6 @@ Direction: TypeAlias = "list[Floats | None]"  # for each argument how far it mov
 SIGMAS = 8.0  # how many times its estimated error a difference may be off
 PROVES_NOTHING = 0.01  # an error of more than this part of the slope: no verdict (float32: 0.09)
 TRIES = 64  # so many corners are turned, at least, in search of a smooth piece
-BLURRED = 1e-8  # an error of more than this part of an output's slope: with other steps it may be seen more sharply
 SCAN = 512  # so many entries are tried one by one when the worst one is looked for; larger arguments are halved first
 _NODES = np.arange(9) * 0.7 + np.sqrt(np.arange(1, 10)) % 0.6 + 0.2  # uneven: rounding errors can be regular too
 _POLYNOMIALS = np.linalg.qr(np.vander(_NODES - _NODES.mean(), 6))[0]
@@ -199,7 +198,6 @@ class _Point:
         self.scales = [max(size or max(largest) or 1.0, least) for size, least in zip(largest, self.least, strict=True)]
         self.live = np.isfinite(self.base)  # an output that is -inf by a mask has no slope
         self.relative = False
-        self.blurred = False  # the slope of some output is not seen sharply
         self.noise = self.level = np.zeros(self.base.shape)
 
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
@@ -296,7 +294,7 @@ class _Point:
             values = np.where(self.live & np.isfinite(values), values, base)
             noise = np.minimum(noise, 2 * _norm(_RESIDUAL @ values))
             level = np.maximum(level, np.abs(values - base).max(axis=0) / (_NODES[-1] * self.steps[1]))
-        self.noise = np.maximum(4 * self.eps * np.abs(base), noise)
+        self.noise = np.maximum(self.noise, np.maximum(4 * self.eps * np.abs(base), noise))
         self.level = level
 
 
@@ -519,11 +517,10 @@ def _judge(point: _Point, slopes: _Slopes, weights: Floats, gradient: list[Float
 def _directions(point: _Point, count: int, rng: Any) -> GradcheckResult:
     """Random directions, with steps in units of an argument's largest entry, or else in units of each entry."""
     found = _along(point, count, rng, relative=False)
-    # Next to a large entry's steps a small one can leave the domain, or reach beyond a kink that it does not lie on, or
-    # has its curvature taken for an error.
-    if (found.verdict in ("kink", "ill-conditioned") or point.blurred) and all(x.all() for x in point.arrays):
+    # Next to a large entry's steps a small one can leave the domain, or reach beyond a kink that it does not lie on.
+    if found.verdict in ("kink", "ill-conditioned") and all(x.all() for x in point.arrays):
         again = _along(point, count, rng, relative=True)
-        return again if again.verdict in ("ok", "wrong") and found.verdict != "wrong" else found
+        return again if again.verdict in ("ok", "wrong") else found
     return found
 
 
@@ -578,12 +575,10 @@ def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
     for s in slopes:
         s.settle(errors, point.steps)
     size: Floats = np.max([s.size for s in slopes], axis=0)
-    errors = np.max([s.error for s in slopes], axis=0)
-    point.blurred |= bool((errors > BLURRED * size)[size > 0].any())
     for s in slopes:
         s.usual = size.copy()
     # An output that hardly moves is not blown up to the size of the others: that would blow up its rounding.
-    size = np.maximum(size, errors / point.eps**0.575)
+    size = np.maximum(size, np.max([s.error for s in slopes], axis=0) / point.eps**0.575)
     # Neither is one that does not move at all: a change below the last digit of larger numbers on the way is lost.
     still = size == 0
     size[still] = max(size.max(), point.eps**0.425 * max(point.scales)) if size.any() else 1.0

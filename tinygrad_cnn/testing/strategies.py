@@ -290,7 +290,7 @@ def class_labels(draw: DrawFn, shape: int | Shape, classes: int) -> Array:
     """Labels from 0 to classes - 1, int64, in an array of `shape`; they shrink to 0, 1, 2 ... in order."""
     seed = draw(seeds())
     if not seed:
-        return np.arange(np.prod(shape, dtype=np.int64)).reshape(shape) % classes
+        return np.asarray(np.arange(np.prod(shape, dtype=np.int64)).reshape(shape) % classes)  # of 0-d: no number
     return np.random.default_rng(seed).integers(0, classes, shape)
 
 
