@@ -210,6 +210,8 @@ LOSSES = [
     ("CosineSimilarity", "numbers", {"dim": 0, "eps": 0.1}),
     ("PairwiseDistance", "numbers", {"p": 3.0, "keepdim": True}),
     ("TripletMarginLoss", "triplets", {"margin": 0.5, "swap": True}),
+    ("CosineEmbeddingLoss", "pairs", {"margin": 0.2}),
+    ("MarginRankingLoss", "signs", {"margin": 0.3, "reduction": "sum"}),
 ]
 
 
@@ -222,6 +224,8 @@ def test_loss(name, kind, kwargs):
         "probabilities": numbers[:2],
         "numbers": numbers[:2],
         "triplets": numbers,
+        "pairs": [*numbers[:2], np.array([1, -1, 1])],
+        "signs": [*numbers[:2], np.where(numbers[2] > 0.5, 1.0, -1.0)],
     }[kind]
     kwargs = {k: random.uniform(0.5, 1.5, v) if isinstance(v, tuple) else v for k, v in kwargs.items()}
 

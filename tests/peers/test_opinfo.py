@@ -38,9 +38,9 @@ words = str.split
 OPS = words(
     """
     abs acos add addcdiv addcmul addmm all allclose amax amin any arange argmax argmin argsort asin atan atan2 baddbmm
-    bernoulli bitwise_and bitwise_not bitwise_or bitwise_xor bmm bool broadcast_tensors broadcast_to byte cat ceil
-    chunk clamp clamp_max clamp_min clone contiguous cos cosh count_nonzero cumprod cumsum diag diagonal div dot
-    double einsum empty empty_like eq equal erf exp exp2 expand expand_as expm1 eye flatten flip float floor
+    bernoulli bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm bool broadcast_tensors broadcast_to byte cat
+    cdist ceil chunk clamp clamp_max clamp_min clone contiguous cos cosh count_nonzero cumprod cumsum diag diagonal div
+    dot double einsum empty empty_like eq equal erf exp exp2 expand expand_as expm1 eye flatten flip float floor
     floor_divide full full_like gather ge gt half hstack index_add index_put index_select int isclose isfinite isinf
     isnan item le lerp linalg.matrix_norm linalg.norm linalg.svdvals linalg.vector_norm linspace log log10 log1p log2
     log_softmax logaddexp logical_and logical_not logical_or logical_xor logspace logsumexp long lt masked_fill
@@ -49,7 +49,7 @@ OPS = words(
     randn randn_like ravel reciprocal remainder repeat repeat_interleave reshape reshape_as roll round rsqrt rsub
     scatter scatter_add select short sigmoid sign sin sinc sinh softmax sort split sqrt square squeeze stack std
     std_mean sub sum t take_along_dim tan tanh tensordot tile to topk trace transpose tril triu true_divide
-    trunc unbind unflatten unfold unsqueeze var var_mean view view_as vstack where zero_ zeros zeros_like T mT
+    trunc unbind unflatten unfold unique unsqueeze var var_mean view view_as vstack where zero_ zeros zeros_like T mT
     __getitem__ __radd__ __rand__ __rdiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__ __rsub__ __rxor__
     """
 )
@@ -59,11 +59,12 @@ FUNCTIONAL = words(
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
     adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d batch_norm binary_cross_entropy
     binary_cross_entropy_with_logits celu conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
-    cosine_similarity cross_entropy dropout dropout2d elu embedding gelu glu group_norm hardshrink hardsigmoid
-    hardswish hardtanh huber_loss instance_norm interpolate kl_div l1_loss layer_norm leaky_relu linear
-    local_response_norm logsigmoid max_pool1d max_pool2d max_pool3d mish mse_loss nll_loss normalize one_hot pad
-    pairwise_distance pixel_shuffle pixel_unshuffle prelu relu relu6 rms_norm scaled_dot_product_attention selu silu
-    smooth_l1_loss softmin softplus softshrink softsign tanhshrink threshold triplet_margin_loss unfold
+    cosine_embedding_loss cosine_similarity cross_entropy dropout dropout2d elu embedding gelu glu group_norm
+    hardshrink hardsigmoid hardswish hardtanh huber_loss instance_norm interpolate kl_div l1_loss layer_norm
+    leaky_relu linear local_response_norm logsigmoid margin_ranking_loss max_pool1d max_pool2d max_pool3d mish
+    mse_loss nll_loss normalize one_hot pad pairwise_distance pixel_shuffle pixel_unshuffle prelu relu relu6
+    rms_norm scaled_dot_product_attention selu silu smooth_l1_loss softmin softplus softshrink softsign tanhshrink
+    threshold triplet_margin_loss unfold
     """
 )
 

@@ -382,8 +382,10 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 
 @composite
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """The p-norm of the difference of each row of x1 (*, N, D) and each of x2 (*, M, D): (*, N, M).
+
+    compute_mode: accepted; the differences are always taken themselves, never |a|² + |b|² - 2ab, which loses digits.
 
     >>> import tinygrad_cnn as tg
     >>> tg.cdist(tg.tensor([[0.0, 0.0], [3.0, 0.0]]), tg.tensor([[3.0, 4.0]]))
