@@ -36,10 +36,10 @@ def plot(report: Any, path: str | Path) -> None:
     """Draw the times of a report on this suite over batch and depth, both axes logarithmic, to a file."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(5.5, 7), layout="constrained")
     for place, kind, label in ((1, "batch", "images in the batch"), (2, "depth", "convolutions")):
         rows = [(int(row.workload.split("_")[1]), row) for row in report.rows if row.workload.startswith(kind)]
-        axes = figure.add_subplot(1, 2, place)
+        axes = figure.add_subplot(2, 1, place)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="a training step, ms")
         axes.set_xticks([n for n, _ in rows], [f"{n:,}" for n, _ in rows])
         axes.minorticks_off()
