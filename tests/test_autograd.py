@@ -613,6 +613,17 @@ def test_locks_outlive_one_of_two_graphs() -> None:
     assert x.tolist() == [2.0]
 
 
+def test_a_signal_handler_may_compute_and_a_node_may_end_while_locks_are_taken() -> None:
+    w = leaf(1.0, 2.0)
+    y = (w * w).exp()
+    with locks._guard:  # as in the midst of a call of locks.py, in this thread
+        del y
+        (w * 2).sum().backward()
+        w.detach().numpy()
+    assert not locks.is_held(w.array)
+    assert w.array.flags.writeable
+
+
 def test_locks_are_given_back_when_the_garbage_collector_drops_graphs_at_any_moment() -> None:
     """Graphs in cycles, in several threads: the collector may run while another graph takes its locks."""
     w = leaf(1.0, 2.0)

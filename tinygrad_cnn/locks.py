@@ -23,7 +23,8 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-_guard = threading.Lock()
+# Reentrant, because a signal's handler may compute, or save a model, in the midst of the functions below.
+_guard = threading.RLock()
 _take, _give = _guard.acquire, _guard.release  # called by hand, which takes a third of the time of `with`
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
     os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
@@ -115,7 +116,7 @@ def release(values: Sequence[Any]) -> None:
 
 def drop(values: Sequence[Any]) -> None:
     """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of the other two."""
-    if _guard.locked():  # perhaps by this very thread
+    if _guard._is_owned():  # type: ignore[attr-defined]  # the collector runs in the midst of them
         _dropped.append(values)
     else:
         release(values)
