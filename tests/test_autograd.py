@@ -440,11 +440,12 @@ def test_a_numpy_write_through_an_older_view_raises() -> None:
     assert x.tolist() == [5.0, 2.0]
 
 
-@pytest.mark.parametrize("shared", ["numpy", "asarray", "from_numpy", "as_tensor"])
+@pytest.mark.parametrize("shared", ["array", "numpy", "asarray", "from_numpy", "as_tensor", "Tensor"])
 def test_a_write_through_a_slice_from_before_the_op_reaches_no_gradient(shared: str) -> None:
     data = np.array([1.0, 2.0])
-    x = getattr(tg, shared)(data) if shared in ("from_numpy", "as_tensor") else tg.tensor(data)
-    hidden = {"numpy": x.numpy, "asarray": lambda: np.asarray(x)}.get(shared, lambda: data)()[:]
+    x = getattr(tg, shared)(data) if shared in ("from_numpy", "as_tensor", "Tensor") else tg.tensor(data)
+    ways = {"array": lambda: x.array, "numpy": x.numpy, "asarray": lambda: np.asarray(x)}
+    hidden = ways.get(shared, lambda: data)()[:]
     x.requires_grad_()
     y = (x * x).sum()
     assert hidden.flags.writeable, "NumPy made this view before the graph, and no lock reaches it"

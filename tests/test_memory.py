@@ -167,7 +167,7 @@ def test_kernels_alone_allocate_from_it() -> None:
 def test_its_arrays_are_arrays_like_others() -> None:
     array = tg.nn.functional.relu(tg.randn(40, 50, 60)).array + 0
     pooled = tg.nn.functional.relu(tg.tensor(array)).numpy().copy()
-    grown = tg.exp(tg.zeros(30_000)).array
+    grown: Any = tg.exp(np.zeros(30_000))
     assert holder_of(grown) == "tinygrad_cnn"
     grown.resize((50_000,), refcheck=False)
     assert (grown[:30_000] == 1).all()

@@ -202,7 +202,7 @@ def test_a_parameter_that_views_what_a_graph_needs_gets_memory_of_its_own() -> N
 def test_a_read_only_parameter() -> None:
     values = np.ones(3)
     values.flags.writeable = False
-    p = nn.Parameter(values)
+    p = nn.Parameter(tg.from_numpy(values))
     p.grad = tg.ones_like(p)
     with raises(ValueError, "an array of shape (3,) is read-only, expected one that can be written to"):
         optim.SGD([p]).step()

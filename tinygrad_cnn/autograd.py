@@ -134,10 +134,10 @@ def _accumulate(leaf: Any, g: Any) -> None:
             f"backward: a leaf of shape {leaf.shape} has a .grad of shape {leaf.grad.shape}, from before its data were"
             " replaced; set it to None"
         )
-    elif leaf.grad.tracked or not leaf.grad.array.flags.writeable or locks.is_held(leaf.grad.array):
-        leaf.grad = wrap(leaf.grad.array + g)
+    elif leaf.grad.tracked or not leaf.grad._array.flags.writeable or locks.is_held(leaf.grad._array):
+        leaf.grad = wrap(leaf.grad._array + g)
     else:
-        leaf.grad.array += g
+        leaf.grad._array += g
 
 
 def _sequence(x: Any) -> list[Any]:
@@ -204,7 +204,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
             continue
         if type(gx) is not np.ndarray and not create_graph:
             gx = np.asarray(gx)
-        target = edge if isinstance(edge, Node) else edge.array  # what has the shape and dtype of the argument
+        target = edge if isinstance(edge, Node) else edge._array  # what has the shape and dtype of the argument
         if gx.shape != target.shape:
             if not op.broadcasts:
                 raise RuntimeError(
@@ -240,13 +240,13 @@ def _edge(out: Any) -> Any:
 
 def _seed(out: Any, seed: Any, create_graph: bool) -> Any:
     if seed is None:
-        if out.array.size != 1:
+        if out._array.size != 1:
             raise RuntimeError(
                 f"backward: the output has shape {out.shape}; give a gradient, or reduce it to one number"
             )
         seed = np.ones(out.shape, out.dtype)
         return wrap(seed) if create_graph else seed
-    array = seed.array if isinstance(seed, Variable) else np.asarray(seed)
+    array = seed._array if isinstance(seed, Variable) else np.asarray(seed)
     if array.shape != out.shape:
         raise ValueError(f"backward: the incoming gradient has shape {array.shape}, the output {out.shape}")
     if create_graph:
@@ -311,7 +311,7 @@ def _run_hooks(edge: Any, g: Any, create_graph: bool) -> Any:
                 f"register_hook: a hook returned {result.dtype} of shape {result.shape}, "
                 f"the gradient is {edge.dtype} of shape {edge.shape}"
             )
-        g = result if create_graph else result.array.copy()
+        g = result if create_graph else result._array.copy()
     return g
 
 

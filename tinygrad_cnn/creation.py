@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import locks, random
+from tinygrad_cnn import random
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.dtypes import dtype_of, result_type
 from tinygrad_cnn.random import Generator
 from tinygrad_cnn.tensor import Tensor, check_device
@@ -45,14 +46,14 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     array = _array(data, dtype)
-    return Tensor(locks.share(array) if isinstance(data, np.ndarray) and np.may_share_memory(array, data) else array)
+    return (Tensor if isinstance(data, np.ndarray) and np.may_share_memory(array, data) else wrap)(array)
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares its memory with `ndarray`: a write to one shows in the other."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, this is {type(ndarray).__name__}")
-    return Tensor(locks.share(_checked(np.asarray(ndarray))))  # of a subclass, such as a matrix, just the numbers
+    return Tensor(_checked(np.asarray(ndarray)))  # of a subclass, such as a matrix, just the numbers
 
 
 def _typed(name: str, dtype: np.dtype[Any]) -> Callable[..., Tensor]:
@@ -79,7 +80,7 @@ LongTensor = _typed("LongTensor", dtype_of(np.int64))
 
 def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     if isinstance(data, Tensor):
-        array = data.array
+        array = data._array
     elif isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
@@ -95,7 +96,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
 def _plain(data: Any) -> Any:
     """Nested sequences with the Tensors in them as arrays."""
     if isinstance(data, Tensor):
-        return data.array
+        return data._array
     return [_plain(x) for x in data] if isinstance(data, (list, tuple, range)) else data
 
 
@@ -116,7 +117,7 @@ def _checked(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _finish(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
-    out = Tensor(np.asarray(array))  # NumPy makes scalars of arrays without dimensions
+    out = wrap(np.asarray(array))  # NumPy makes scalars of arrays without dimensions
     if requires_grad:
         out.requires_grad_()
     return out
@@ -332,7 +333,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int6
     check_device("randperm", device)
     if n < 0:
         raise ValueError(f"randperm: n is {n}, expected 0 or more")
-    return Tensor(_stream(generator).permutation(n).astype(dtype_of(dtype)))
+    return wrap(_stream(generator).permutation(n).astype(dtype_of(dtype)))
 
 
 def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -359,7 +360,7 @@ def normal(
 ) -> Tensor:
     """Normal numbers with the given mean and standard deviation: numbers with a size, or tensors."""
     check_device("normal", device)
-    mean, std = (x.array if isinstance(x, Tensor) else x for x in (mean, std))
+    mean, std = (x._array if isinstance(x, Tensor) else x for x in (mean, std))
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std)) if size is None else _shape((size,))
     if dtype is None:
         dtype = result_type(*(x for x in (mean, std) if isinstance(x, np.ndarray)), 1.0)
@@ -368,8 +369,8 @@ def normal(
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that the input's element gives (or `p`, if it is given), else 0."""
-    chance = input.array if p is None else p
-    return Tensor(np.asarray(_stream(generator).random(input.shape) < chance).astype(input.dtype))
+    chance = input._array if p is None else p
+    return wrap(np.asarray(_stream(generator).random(input.shape) < chance).astype(input.dtype))
 
 
 def multinomial(
@@ -385,7 +386,7 @@ def multinomial(
     >>> tg.multinomial(tg.tensor([0.0, 0.0, 2.0]), 4, replacement=True)
     tensor([2, 2, 2, 2])
     """
-    weights = input.array.astype(np.float64)
+    weights = input._array.astype(np.float64)
     if input.ndim not in (1, 2) or not input.is_floating_point():
         raise ValueError(f"multinomial: input is {input.dtype} {input.shape}, expected floats (C,) or (N, C)")
     if num_samples < 1:
@@ -400,7 +401,7 @@ def multinomial(
         rows = weights.reshape(-1, weights.shape[-1])
         points = stream.random((len(rows), num_samples))
         drawn = np.array([_on_line(row, at) for row, at in zip(rows, points, strict=True)], np.int64)
-        return Tensor(drawn.reshape(*weights.shape[:-1], num_samples))
+        return wrap(drawn.reshape(*weights.shape[:-1], num_samples))
     arrivals = stream.standard_exponential(weights.shape) / np.where(weights > 0, weights, np.nan)
     return Tensor(np.argsort(arrivals, -1)[..., :num_samples])  # nan comes last
 

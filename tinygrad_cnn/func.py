@@ -43,7 +43,7 @@ def _inside(primal: Any) -> Any:
         raise TypeError(f"func: an argument is {type(primal).__name__}, expected a Tensor")
     if primal.tracked and is_grad_enabled():
         return ops.reshape(primal, primal.shape)
-    return wrap(primal.array).requires_grad_()
+    return wrap(primal._array).requires_grad_()
 
 
 def _tensors(nest: Any) -> list[Any]:
@@ -327,7 +327,7 @@ def checkpoint(
         finally:
             random.default_generator.set_state(now)
         bound = np.sqrt(np.finfo(result.dtype).eps)
-        if not np.allclose(out.array, result, bound, bound * _largest(result), equal_nan=True):
+        if not np.allclose(out._array, result, bound, bound * _largest(result), equal_nan=True):
             raise RuntimeError("checkpoint: the function gives other values now; something that it uses has changed")
         return out
 
@@ -336,7 +336,7 @@ def checkpoint(
     if not first.tracked:
         return first
     used = [leaf for leaf in autograd.leaves(first) if not any(leaf is x for x in own)]
-    result = first.array
+    result = first._array
     del first
 
     @autograd.op
@@ -351,7 +351,7 @@ def checkpoint(
         targets = [x for x, need in zip([*inner, *used], needs, strict=True) if need]
         # The function may use results of ops from outside; their nodes must stay for the pass that is under way.
         found = iter(autograd.grad(out, targets, wrap(g), retain_graph=True, materialize_grads=True))
-        return [next(found).array if need else None for need in needs]
+        return [next(found)._array if need else None for need in needs]
 
     @checkpointed.vjp("tensors")
     def checkpointed_grad(g: Array, tensors: Any, index: int) -> Any:
@@ -368,7 +368,7 @@ def _largest(array: np.ndarray[Any, Any]) -> Any:
 
 
 def _own_leaf(x: Tensor) -> Tensor:
-    leaf = wrap(x.array)
+    leaf = wrap(x._array)
     return leaf.requires_grad_() if x.tracked else leaf
 
 

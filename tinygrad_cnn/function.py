@@ -95,7 +95,7 @@ class Function:
         if not carrying:
             return result
         recorded = iter(_recorded(cls, ctx, args, carrying))
-        outputs = tuple(next(recorded) if any(x is y for y in carrying) else wrap(x.array) for x in outputs)
+        outputs = tuple(next(recorded) if any(x is y for y in carrying) else wrap(x._array) for x in outputs)
         return outputs if isinstance(result, tuple) else outputs[0]
 
 
@@ -107,14 +107,14 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
     ctx.saved_tensors = ()
     # Where a saved tensor is found in backward: it is an argument, a result, or else becomes an argument of its own.
     others = [x for x in saved if x is not None and not any(x is y for y in (*inputs, *outputs))]
-    given = [*inputs, *(wrap(x.array) for x in others)]
+    given = [*inputs, *(wrap(x._array) for x in others)]
     known = [*inputs, *others]
     sources = [None if x is None else _place(x, known, outputs) for x in saved]
     kept = sorted({source[0] for source in sources if source is not None})
     count, extra = len(args), len(others)
     shapes = [x.shape for x in outputs]
-    ends = np.cumsum([x.array.size for x in outputs]).tolist()
-    result = outputs[0].array if len(outputs) == 1 else np.concatenate([x.array.ravel() for x in outputs])
+    ends = np.cumsum([x._array.size for x in outputs]).tolist()
+    result = outputs[0]._array if len(outputs) == 1 else np.concatenate([x._array.ravel() for x in outputs])
 
     def parts(whole: Any) -> list[Any]:
         if len(shapes) == 1:

@@ -166,13 +166,13 @@ def writeable(variable: Any) -> Array:
 
     So an optimizer may step while the graph of some other forward pass is alive: the parameter then gets a copy.
     """
-    array: Array = variable.array
+    array: Array = variable._array
     if array.flags.writeable and (array.base is None or not is_held(array)):
         return array
     if not is_held(array):
         raise ValueError(f"an array of shape {array.shape} is read-only, expected one that can be written to")
-    variable.array = array.copy()
-    copied: Array = variable.array
+    variable._array = array.copy()
+    copied: Array = variable._array
     return copied
 
 

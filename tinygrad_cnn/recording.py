@@ -64,14 +64,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Variable:
     """What the engine needs to know of a tensor; `Tensor` adds the methods that people call.
 
-    `array` is the ndarray, `tracked` says whether gradients flow to it, `node` is the recorded call that made it
+    `_array` is the ndarray, `tracked` says whether gradients flow to it, `node` is the recorded call that made it
     (None for a leaf), and a leaf's `grad` is where `backward` adds its gradient.
     """
 
-    __slots__ = ("__weakref__", "_grad", "array", "hooks", "node", "tracked")
+    __slots__ = ("__weakref__", "_array", "_grad", "hooks", "node", "tracked")
     kind: ClassVar[type[Variable]]  # the class of an op's result; tensor.py sets it to Tensor, the one knot
 
-    array: np.ndarray[Any, Any]
+    _array: np.ndarray[Any, Any]
     tracked: bool
     node: Node | None
     _grad: Tensor | None
@@ -99,13 +99,13 @@ class Variable:
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the dimensions, outermost first."""
-        shape: tuple[int, ...] = self.array.shape
+        shape: tuple[int, ...] = self._array.shape
         return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements, a NumPy dtype."""
-        dtype: np.dtype[Any] = self.array.dtype
+        dtype: np.dtype[Any] = self._array.dtype
         return dtype
 
     @property
@@ -120,7 +120,7 @@ _new: Callable[[type[Variable]], Variable] = object.__new__
 def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
     """A Tensor around `array`, without checks and without a copy."""
     out = _new(Variable.kind)
-    out.array = array
+    out._array = array
     out.node = node
     out.tracked = node is not None
     out._grad = None
@@ -130,7 +130,7 @@ def wrap(array: np.ndarray[Any, Any], node: Node | None = None) -> Tensor:
 
 def array_of(x: Any) -> np.ndarray[Any, Any]:
     """The ndarray of a Tensor, of an ndarray or of a number."""
-    return x.array if isinstance(x, Variable) else np.asarray(x)
+    return x._array if isinstance(x, Variable) else np.asarray(x)
 
 
 class Plan:
@@ -391,7 +391,7 @@ class Op(Generic[P]):
                 if x.tracked:
                     needs |= bit
                     edge = x.node or x
-                x = x.array
+                x = x._array
             elif isinstance(x, (np.ndarray, list)):
                 foreign = True
                 if type(x) is not np.ndarray:
@@ -581,7 +581,7 @@ def _of_one(op: Any) -> Callable[..., Any]:
     kernel, defaults, copy, differentiable = op.kernel, op.defaults, kernel_context.copy, op.differentiable
 
     def method(x: Any, *rest: Any, **named: Any) -> Any:
-        a = x.array
+        a = x._array
         if rest or named or a.dtype.kind != "f" or state.observer is not None:
             return op(x, *rest, **named)
         try:
@@ -604,11 +604,11 @@ def _of_two(op: Any) -> Callable[..., Any]:
     )  # fmt: skip
 
     def method(x: Any, y: Any = None, *rest: Any, **named: Any) -> Any:
-        a = x.array
+        a = x._array
         needs: int = x.tracked
         b = y
         if isinstance(y, Variable):
-            b = y.array
+            b = y._array
             needs |= y.tracked << 1
             usual = b.dtype is a.dtype
         else:
@@ -635,7 +635,7 @@ def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
         return wrap(value) if isinstance(value, np.ndarray) else value
     if isinstance(edge, Node):
         return wrap(value, edge)
-    if edge.array is not value and edge.array.tobytes() != value.tobytes():
+    if edge._array is not value and edge._array.tobytes() != value.tobytes():
         raise RuntimeError("create_graph: the values of a leaf were changed after the forward pass that used them")
     return edge
 

@@ -128,7 +128,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _plain(value: Any) -> NDArray[Any]:
-    array = value.array if isinstance(value, Variable) else value
+    array = value._array if isinstance(value, Variable) else value
     return np.ascontiguousarray(array).reshape(array.shape)
 
 

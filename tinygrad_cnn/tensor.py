@@ -101,7 +101,7 @@ def _plain_index(index: Any) -> Any:
     """An index with the Tensors in it as arrays."""
     if isinstance(index, tuple):
         return tuple(_plain_index(i) for i in index)
-    return index.array if isinstance(index, Variable) else index
+    return index._array if isinstance(index, Variable) else index
 
 
 def _shares_memory(tensor: Tensor) -> bool:
@@ -109,8 +109,8 @@ def _shares_memory(tensor: Tensor) -> bool:
 
     An op may return a view of an array that only it knew: then nobody else holds that one.
     """
-    shared = sys.getrefcount(tensor.array) > 2  # the tensor's reference, and that of the call
-    array = tensor.array
+    shared = sys.getrefcount(tensor._array) > 2  # the tensor's reference, and that of the call
+    array = tensor._array
     while not shared and array.base is not None:
         shared = not isinstance(array.base, np.ndarray) or sys.getrefcount(array.base) > 2
         array = array.base
@@ -153,19 +153,20 @@ class Handle:
 class Tensor(Variable):
     """An n-dimensional array of numbers that can take part in a graph, with PyTorch's methods.
 
-    `array` is the ndarray itself, as the ops see it. Writing to it raises while a graph needs it; but nobody notices a
-    write to a slice of it that is older than the op. `numpy()` gives it so that this is safe too. `Tensor(data)` wraps
-    an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old word for `empty(2, 3)`; use `tensor(data)` otherwise.
+    `Tensor(data)` wraps an ndarray without a copy, and `Tensor(2, 3)` is PyTorch's old word for `empty(2, 3)`; use
+    `tensor(data)` otherwise.
     """
 
     __slots__ = ()
     __hash__ = Variable.__hash__
 
     def __init__(self, data: Any = (), *lengths: _Int) -> None:
-        array = data.array if isinstance(data, Variable) else data
-        if lengths or type(data) is int:
-            array = np.empty((data, *lengths), dtype_of(None))
-        self.array = array if isinstance(array, np.ndarray) else np.array(array, dtype_of(None))
+        if isinstance(data, Variable):
+            self._array = data._array
+        elif lengths or type(data) is int:
+            self._array = np.empty((data, *lengths), dtype_of(None))
+        else:
+            self._array = locks.share(data) if isinstance(data, np.ndarray) else np.array(data, dtype_of(None))
         self.tracked = False
         self.node = None
         self._grad = None
@@ -193,13 +194,22 @@ class Tensor(Variable):
         return self.node is None
 
     @property
+    def array(self) -> np.ndarray[Any, Any]:
+        """The ndarray itself, sharing memory, of any tensor: `numpy()` gives it of one that does not require grad.
+
+        It is read-only while a graph needs its values. A graph that comes to need them later keeps a copy of its own,
+        since a view that NumPy made of this array before cannot be locked.
+        """
+        return locks.seal(locks.share(self._array))
+
+    @property
     def data(self) -> Tensor:
         """The same memory, cut off from the graph; or, assigned, another tensor's memory in place of this one's.
 
         Data of another shape or dtype raise a RuntimeError while a live graph would send this tensor a gradient of the
         old ones.
         """
-        return wrap(self.array)
+        return wrap(self._array)
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -214,12 +224,12 @@ class Tensor(Variable):
                     f"data: a live graph expects a gradient for this tensor of {self.dtype} {self.shape} ({needed}),"
                     f" the new data are {value.dtype} {value.shape}; run backward first, or let go of the graph"
                 )
-        self.array = value.array
+        self._array = value._array
 
     @property
     def ndim(self) -> _Int:
         """The number of dimensions."""
-        return self.array.ndim
+        return self._array.ndim
 
     @property
     def device(self) -> device:
@@ -229,12 +239,12 @@ class Tensor(Variable):
     @property
     def itemsize(self) -> _Int:
         """The bytes of one element."""
-        return self.array.itemsize
+        return self._array.itemsize
 
     @property
     def nbytes(self) -> _Int:
         """The bytes of all elements."""
-        return self.array.nbytes
+        return self._array.nbytes
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
@@ -252,17 +262,17 @@ class Tensor(Variable):
 
     def dim(self) -> _Int:
         """The number of dimensions."""
-        return self.array.ndim
+        return self._array.ndim
 
     def numel(self) -> _Int:
         """The number of elements."""
-        return self.array.size
+        return self._array.size
 
     nelement = numel
 
     def element_size(self) -> _Int:
         """The bytes of one element."""
-        return self.array.itemsize
+        return self._array.itemsize
 
     def is_floating_point(self) -> _Bool:
         """Whether the elements are floats."""
@@ -275,41 +285,38 @@ class Tensor(Variable):
 
     def is_contiguous(self) -> _Bool:
         """Whether the elements stand in memory in order, without gaps."""
-        return self.array.flags.c_contiguous
+        return self._array.flags.c_contiguous
 
     def __len__(self) -> _Int:
         if not self.ndim:
             raise TypeError("len: a tensor without dimensions has no length")
-        return len(self.array)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("iter: a tensor without dimensions cannot be iterated over")
-        return (self[i] for i in range(len(self.array)))
+        return (self[i] for i in range(len(self._array)))
 
     def __contains__(self, value: Any) -> _Bool:
-        return bool((self.array == getattr(value, "array", value)).any())
+        return bool((self._array == getattr(value, "_array", value)).any())
 
     # ---- out of it ----
 
     def item(self) -> Any:
         """The one element as a Python number."""
-        if self.array.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"item: the tensor has shape {self.shape}, expected one element")
-        return self.array.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        return self.array.tolist()
+        return self._array.tolist()
 
     def numpy(self, *, force: _Bool = False) -> np.ndarray[Any, Any]:
-        """The ndarray itself, sharing memory; one that requires grad is detached first by `force`.
-
-        A graph that needs its values later keeps a copy, since a view of this array cannot be locked.
-        """
+        """The `array`, sharing memory; of a tensor that requires grad only by `force`."""
         if self.tracked and not force:
             raise RuntimeError("numpy: this tensor requires grad, and NumPy cannot record; use t.detach().numpy()")
-        return locks.seal(locks.share(self.array))
+        return self.array
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
@@ -325,9 +332,9 @@ class Tensor(Variable):
         return numpy_api.apply_function(func, args, kwargs)
 
     def __bool__(self) -> _Bool:
-        if self.array.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"bool: the tensor has shape {self.shape}; use all() or any()")
-        return bool(self.array.item())
+        return bool(self._array.item())
 
     def __float__(self) -> _Float:
         return float(self.item())
@@ -344,8 +351,8 @@ class Tensor(Variable):
         return format(self.item(), spec) if spec else repr(self)
 
     def __repr__(self) -> str:
-        formats: Any = {"float_kind": _float_format(self.array)} if self.dtype.kind == "f" else None
-        text = np.array2string(self.array, separator=", ", prefix="tensor(", formatter=formats)
+        formats: Any = {"float_kind": _float_format(self._array)} if self.dtype.kind == "f" else None
+        text = np.array2string(self._array, separator=", ", prefix="tensor(", formatter=formats)
         if self.dtype not in (dtype_of(None), np.int64, np.bool_):
             text += f", dtype={self.dtype}"
         if self.node is not None:
@@ -358,17 +365,17 @@ class Tensor(Variable):
         if self.node is not None:
             raise ValueError("deepcopy: only leaves can be copied deeply; use detach() first")
         new = memo[id(self)] = type(self).__new__(type(self))
-        new.__setstate__((self.array.copy(), self.tracked))
+        new.__setstate__((self._array.copy(), self.tracked))
         return new
 
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise ValueError("pickle: only leaves can be pickled; use detach() first")
-        return (type(self).__new__, (type(self),), (self.array, self.tracked))
+        return (type(self).__new__, (type(self),), (self._array, self.tracked))
 
     def __setstate__(self, state: Any) -> None:
-        Tensor.__init__(self, state[0])
-        self.tracked = state[1]
+        Tensor.__init__(self)
+        self._array, self.tracked = state
 
     # ---- others of its dtype ----
 
@@ -479,7 +486,7 @@ class Tensor(Variable):
 
     def contiguous(self, memory_format: Any = None) -> Tensor:
         """The tensor itself, or a copy in order where its memory is not."""
-        return self if self.array.flags.c_contiguous else ops.clone(self)
+        return self if self._array.flags.c_contiguous else ops.clone(self)
 
     def cuda(self, *_: Any) -> NoReturn:
         """There is none."""
@@ -518,7 +525,7 @@ class Tensor(Variable):
 
     def detach(self) -> Tensor:
         """The same memory as a tensor of its own that no graph knows."""
-        return wrap(self.array)
+        return wrap(self._array)
 
     def detach_(self) -> Tensor:
         """Cut this very tensor off from its graph."""
@@ -560,10 +567,10 @@ class Tensor(Variable):
         """
         if self.tracked and self.node is None and is_grad_enabled():
             raise RuntimeError(f"{name}: this leaf requires grad; change it under no_grad(), or use {functional}")
-        if (holder := autograd.holder(self.array)) is not None:
+        if (holder := autograd.holder(self._array)) is not None:
             raise RuntimeError(f"{name}: a live graph still needs this tensor's values ({holder}); use {functional}")
         shared = _shares_memory(self)
-        before = wrap(self.array, self.node)
+        before = wrap(self._array, self.node)
         out = change(before)
         out = out if isinstance(out, Variable) else wrap(np.asarray(out))
         if out.shape != self.shape:
@@ -571,7 +578,7 @@ class Tensor(Variable):
         if not can_cast(out.dtype, self.dtype):
             raise TypeError(f"{name}: the result is {out.dtype}, which does not go into a tensor of {self.dtype}")
         if not out.tracked and not (self.tracked and is_grad_enabled()):
-            np.copyto(self.array, out.array, casting="unsafe")
+            np.copyto(self._array, out._array, casting="unsafe")
             return self
         if shared:
             raise RuntimeError(
@@ -580,7 +587,7 @@ class Tensor(Variable):
         if not out.tracked:  # overwritten: a gradient of 0 goes on to what was there before
             out = ops.where(True, out, before)
         out = out if out.dtype == self.dtype else ops.cast(out, self.dtype)
-        self.array, self.node, self.tracked = out.array, out.node, out.tracked
+        self._array, self.node, self.tracked = out._array, out.node, out.tracked
         return self
 
     def zero_(self) -> Tensor:
@@ -625,9 +632,9 @@ class Tensor(Variable):
         if is_grad_enabled() and (self.tracked or (isinstance(value, Variable) and value.tracked)):
             self._change("t[i] = v", lambda x: ops.index_put(x, index, value), "index_put(t, i, v)")
             return
-        if (holder := autograd.holder(self.array)) is not None:
+        if (holder := autograd.holder(self._array)) is not None:
             raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
-        self.array[_plain_index(index)] = value.array if isinstance(value, Variable) else value
+        self._array[_plain_index(index)] = value._array if isinstance(value, Variable) else value
 
     abs_ = _in_place(ops.abs)
     add_ = _in_place(ops.add)

@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     from tinygrad_cnn import data
 
-    arrays = [x.array for images in data.mnist(options.folder) for x in images.tensors()]
+    arrays = [x._array for images in data.mnist(options.folder) for x in images.tensors()]
     fw = Framework.load(options.framework, options.threads)
     for row in epochs_of(fw, arrays, options.epochs, options.seed):
         print(json.dumps(row), flush=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import ops
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.creation import as_tensor
 from tinygrad_cnn.tensor import Tensor
 
@@ -35,7 +36,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         _require_one("shape", {tuple(sample.shape) for sample in batch})
         return ops.stack(list(batch))
     if isinstance(first, (np.ndarray, np.generic, int, float, complex)):
-        return Tensor(_stack_arrays(batch))
+        return wrap(_stack_arrays(batch))
     if isinstance(first, Mapping):
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
     if isinstance(first, (tuple, list)):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.data.dataset import Dataset
 from tinygrad_cnn.data.idx import read_idx
 from tinygrad_cnn.tensor import Tensor
@@ -73,16 +74,16 @@ class Images(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return Tensor(self._normalized(self.images[index][None])[0]), int(self.labels[index])
+        return wrap(self._normalized(self.images[index][None])[0]), int(self.labels[index])
 
     def get_batch(self, indices: Sequence[int] | NDArray[np.intp]) -> list[Tensor]:
         """The images (B, C, H, W) float32 and labels (B,) int64 with these numbers."""
         rows = np.asarray(indices, np.intp)
-        return [Tensor(self._normalized(self.images[rows])), Tensor(self.labels[rows])]
+        return [wrap(self._normalized(self.images[rows])), wrap(self.labels[rows])]
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images (N, C, H, W) float32 and all labels (N,) int64."""
-        return Tensor(self._normalized(self.images)), Tensor(self.labels)
+        return wrap(self._normalized(self.images)), Tensor(self.labels)
 
     def take(self, indices: ArrayLike | slice) -> Images:
         """The images with these numbers (an array or a slice) as a set of their own.

@@ -162,7 +162,7 @@ class WeightedRandomSampler(_Drawn):
         self._order(Generator().manual_seed(0))  # what does not fit is told at once, not in the first epoch
 
     def _order(self, generator: Generator) -> np.ndarray:
-        return multinomial(self.weights, self.num_samples, self.replacement, generator=generator).array
+        return multinomial(self.weights, self.num_samples, self.replacement, generator=generator)._array
 
 
 class BatchSampler(Sampler[list[int]]):

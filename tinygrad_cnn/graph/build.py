@@ -199,8 +199,8 @@ class _Builder:
     def _know(self, kind: Kind, tensors: Iterable[tuple[str, Any]]) -> None:
         for name, tensor in tensors:
             self.names[id(tensor)] = name, kind
-            self.owners[id(tensor.array)] = tensor
-            self.memory[id(owner_of(tensor.array))] = 0
+            self.owners[id(tensor._array)] = tensor
+            self.memory[id(owner_of(tensor._array))] = 0
 
     def graph(self, title: str, origin: Origin | None = None) -> Graph:
         return Graph(self.nodes, self.edges, self.modules, title, origin=origin, model=self.model)
@@ -240,7 +240,7 @@ class _Builder:
             if isinstance(source, np.ndarray):
                 source = self.owners.get(id(source), source)
             elif isinstance(source, Variable) and not source.tracked:
-                source = self.owners.get(id(source.array), source)
+                source = self.owners.get(id(source._array), source)
             leaf = isinstance(source, Variable) and (source.tracked or id(source) in self.names)
             if leaf or isinstance(source, Call):
                 sources.append((self._source(source, argument, call.path), argument))
@@ -329,7 +329,7 @@ def _picks(call: Call) -> tuple[int, ...]:
     if call.op.name != "index_select":
         return ()
     index = dict(call.sources)["index"]
-    index = getattr(index, "array", None) if isinstance(index, Variable) else index
+    index = getattr(index, "_array", None) if isinstance(index, Variable) else index
     return tuple(index.tolist()) if isinstance(index, np.ndarray) and index.size <= _MOST_PICKS else ()
 
 
@@ -339,7 +339,7 @@ _MOST_PICKS = 4096
 def _operand(call: Call, i: int) -> tuple[str, tuple[int, ...], bool]:
     """Of an array argument the name, the shape, and whether it gets a gradient."""
     name, source = call.sources[i]
-    shape = source.shape if isinstance(source, Call) else np.shape(getattr(source, "array", source))
+    shape = source.shape if isinstance(source, Call) else np.shape(getattr(source, "_array", source))
     return name, tuple(shape), call.node is not None and call.node.plan.wants[i]
 
 
@@ -424,7 +424,7 @@ def _leaf(value: Any, tracked: bool) -> Any:
     """An input as a leaf of its own, which requires grad if it did, or if it is to."""
     if not isinstance(value, (Variable, np.ndarray)):
         return value
-    leaf = Tensor(value.array if isinstance(value, Variable) else value)
+    leaf = Tensor(value._array if isinstance(value, Variable) else value)
     required = tracked or (isinstance(value, Variable) and value.tracked)
     return leaf.requires_grad_(required and _is_float(value))
 
@@ -470,10 +470,10 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
 def _undisturbed(model: Module | None) -> Iterator[None]:
     """Afterwards the model's buffers and the random stream are as they were."""
     stream = default_generator.get_state()
-    buffers = [] if model is None else [(buffer, buffer.array.copy()) for _, buffer in model.named_buffers()]
+    buffers = [] if model is None else [(buffer, buffer._array.copy()) for _, buffer in model.named_buffers()]
     try:
         yield
     finally:
         default_generator.set_state(stream)
         for buffer, values in buffers:
-            buffer.array = values
+            buffer._array = values

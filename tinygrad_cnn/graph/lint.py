@@ -151,7 +151,7 @@ def _old_gradients(graph: Graph) -> Iterator[Finding]:
 def _raw_input(graph: Graph) -> Iterator[Finding]:
     nodes = iter(graph.of_kind("input"))
     for value in () if graph.origin is None else graph.origin.inputs:
-        array = np.asarray(getattr(value, "array", value))
+        array = np.asarray(getattr(value, "_array", value))
         node = next((n for n in nodes if n.shape == array.shape), None)
         if array.dtype.kind != "f" or array.ndim < 2 or not array.size or not np.isfinite(array).all():
             continue

@@ -155,7 +155,7 @@ def _dead(run: Run, node: GraphNode) -> float | None:
 def _ties(run: Run, node: GraphNode) -> float | None:
     """The share of results where an op with a kink or a choice stands exactly on it."""
     call = run.calls[node.id]
-    inputs = [np.asarray(getattr(x, "array", 0 if x is None else x)) for x in call.inputs]
+    inputs = [np.asarray(getattr(x, "_array", 0 if x is None else x)) for x in call.inputs]
     if node.name in ("relu", "abs", "leaky_relu", "hardtanh", "clamp") and inputs[0].size:
         x = inputs[0]
         edges: list[Any] = inputs[1:] if node.name == "clamp" else [0]
@@ -239,7 +239,7 @@ def _verdict(run: Run, node: GraphNode) -> str:
 
     call = run.calls[node.id]
     op = call.op
-    if sum(getattr(x, "array", np.zeros(0)).size for x in call.inputs) > _LARGEST:
+    if sum(getattr(x, "_array", np.zeros(0)).size for x in call.inputs) > _LARGEST:
         return "not checked"
     arrays = [_double(x) for x in call.inputs]
     wanted = [i for i, x in enumerate(arrays) if isinstance(x, Tensor) and x.dtype.kind == "f"]
@@ -262,7 +262,7 @@ _LARGEST = 1_000_000
 
 
 def _double(x: Any) -> Any:
-    array = getattr(x, "array", x)
+    array = getattr(x, "_array", x)
     if isinstance(array, np.ndarray) and array.dtype.kind == "f":
         return Tensor(array.astype(np.float64))
     return x

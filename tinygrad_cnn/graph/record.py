@@ -52,10 +52,10 @@ class Recorder(Observer):
 
     def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
         call = self._call(op, inputs, params, out.shape, out.dtype)
-        call.node, call.out, call.array = out.node, out, out.array
+        call.node, call.out, call.array = out.node, out, out._array
         call.position = len(self.calls)
         self.calls.append(call)
-        for key in (out.node, out, out.array):
+        for key in (out.node, out, out._array):
             if key is not None:
                 self.made[id(key)] = call
 
@@ -71,7 +71,7 @@ class Recorder(Observer):
 
     def source(self, x: Any) -> Any:
         """The call that made `x`, else `x` itself. A detached tensor came from where its array did."""
-        keys = (x.node, x, x.array) if isinstance(x, Variable) else (x,)
+        keys = (x.node, x, x._array) if isinstance(x, Variable) else (x,)
         found = [self.made[id(key)] for key in keys if key is not None and id(key) in self.made]
         return found[0] if found else x
 

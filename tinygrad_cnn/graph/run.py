@@ -57,7 +57,7 @@ class Run:
         self.calls = captured.calls
         self.leaves = captured.leaves
         self.values: dict[int, np.ndarray[Any, Any]] = {number: call.array for number, call in self.calls.items()}
-        self.values |= {number: leaf.array for number, leaf in self.leaves.items()}
+        self.values |= {number: leaf._array for number, leaf in self.leaves.items()}
         self.gradients: dict[int, np.ndarray[Any, Any]] | None = None
         for node in graph.of_kind("output"):
             (edge,) = graph.into(node)
@@ -101,7 +101,7 @@ class Run:
         arrays = watch.nodes
         for number, slope in zip(leaves, found, strict=True):
             if slope is not None:
-                arrays[number] = slope.array
+                arrays[number] = slope._array
         for node in self.graph.of_kind("output"):
             (edge,) = self.graph.into(node)
             if edge.source in arrays:
@@ -113,7 +113,7 @@ class Run:
     def seed(self) -> Any:
         """Ones in the shape of the result, with which backward can start; None where it is one number already."""
         out = self._output()
-        return None if out.array.size == 1 else np.ones(out.shape, out.dtype)
+        return None if out._array.size == 1 else np.ones(out.shape, out.dtype)
 
     def _output(self) -> Any:
         found = self.outputs

@@ -66,14 +66,14 @@ class BackwardSteps(Iterator[Step]):
     def __init__(self, output: Tensor, gradient: Any = None, model: Any = None) -> None:
         if not output.tracked:
             raise RuntimeError("backward_steps: the output requires no grad, so nothing recorded how it was made")
-        if gradient is None and output.array.size != 1:
+        if gradient is None and output._array.size != 1:
             raise RuntimeError(f"backward_steps: the output has shape {output.shape}; give a gradient, or reduce it")
         self.graph: Graph = of(output, model=model)
         self.order, self.leaves = autograd.reachable([output.edge])
         seed = (
             np.ones(output.shape, output.dtype)
             if gradient is None
-            else np.asarray(getattr(gradient, "array", gradient))
+            else np.asarray(getattr(gradient, "_array", gradient))
         )
         if seed.shape != output.shape:
             raise ValueError(f"backward_steps: the gradient has shape {seed.shape}, the output {output.shape}")

@@ -85,7 +85,7 @@ class _Watch(Observer):
         self.users: dict[int, str] = {}  # by the ids of edges: the op that sent a gradient there last
 
     def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
-        kind = non_finite(out.array, self.kinds)
+        kind = non_finite(out._array, self.kinds)
         if kind is None:
             return
         arrays = _arrays(inputs)
@@ -97,7 +97,7 @@ class _Watch(Observer):
         where = describe(*user_line(), state.path)
         facts = "; ".join(_facts(name, x) for name, x in zip(names, arrays, strict=True))
         raise NonFiniteError(
-            f"{op.name} {verb} {_place(out.array, kind)} — at {where}; {facts}{_sentence(hint)}",
+            f"{op.name} {verb} {_place(out._array, kind)} — at {where}; {facts}{_sentence(hint)}",
             kind=kind, op=op.name, path=state.path, where=where, backward=False, argument=bad,
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ class _Watch(Observer):
             if edge is None or gradient is None:
                 continue
             self.users[id(edge)] = node.op.name
-            array = np.asarray(gradient.array if isinstance(gradient, Variable) else gradient)
+            array = np.asarray(gradient._array if isinstance(gradient, Variable) else gradient)
             if kind := non_finite(array, self.kinds):
                 self._raise(node, argument_name(node.op, i), i, kind, np.asarray(_array(g)), array, user)
 
@@ -164,7 +164,7 @@ def _origin(x: Any) -> str:
 
 
 def _array(x: Any) -> Any:
-    return x.array if isinstance(x, Variable) else x
+    return x._array if isinstance(x, Variable) else x
 
 
 def _arrays(inputs: Sequence[Any]) -> list[Any]:

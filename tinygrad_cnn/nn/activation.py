@@ -110,7 +110,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Set the weight to `init`."""
-        self.weight.array[...] = self.init
+        self.weight._array[...] = self.init
 
     def forward(self, input: Tensor) -> Any:
         return F.prelu(input, self.weight)

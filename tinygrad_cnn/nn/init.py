@@ -71,8 +71,8 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity: ones on the diagonal, zeros elsewhere."""
-    if tensor.array.ndim != 2:
-        raise ValueError(f"eye_: the tensor has {tensor.array.ndim} dimensions, expected 2")
+    if tensor.ndim != 2:
+        raise ValueError(f"eye_: the tensor has {tensor.ndim} dimensions, expected 2")
     return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
@@ -81,8 +81,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
     Within each group, output i copies input i: a one in the middle of the kernel.
     """
-    if tensor.array.ndim not in (3, 4, 5):
-        raise ValueError(f"dirac_: the tensor has {tensor.array.ndim} dimensions, expected 3, 4 or 5")
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"dirac_: the tensor has {tensor.ndim} dimensions, expected 3, 4 or 5")
     out_channels, in_channels, *kernel = tensor.shape
     if out_channels % groups:
         raise ValueError(
@@ -173,8 +173,8 @@ def kaiming_normal_(
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Fill with a random orthogonal matrix times `gain`; all dimensions but the first count as one (Saxe, 2013)."""
-    if tensor.array.ndim < 2:
-        raise ValueError(f"orthogonal_: the tensor has {tensor.array.ndim} dimensions, expected 2 or more")
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: the tensor has {tensor.ndim} dimensions, expected 2 or more")
     rows = tensor.shape[0]
     columns = math.prod(tensor.shape[1:])
     flat = _random(generator).normal(size=(max(rows, columns), min(rows, columns)))
@@ -185,8 +185,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Fill a matrix normally, then set the fraction `sparsity` of each column to zero (Martens, 2010)."""
-    if tensor.array.ndim != 2:
-        raise ValueError(f"sparse_: the tensor has {tensor.array.ndim} dimensions, expected 2")
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: the tensor has {tensor.ndim} dimensions, expected 2")
     rows, columns = tensor.shape
     random = _random(generator)
     values = random.normal(0, std, tensor.shape)
@@ -214,8 +214,8 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
     """fan_in and fan_out: how many numbers come into one output, and how many outputs one input goes to."""
-    if tensor.array.ndim < 2:
-        raise ValueError(f"{name}: the tensor has {tensor.array.ndim} dimensions, expected 2 or more to count its fans")
+    if tensor.ndim < 2:
+        raise ValueError(f"{name}: the tensor has {tensor.ndim} dimensions, expected 2 or more to count its fans")
     out_features, in_features, *kernel = tensor.shape
     return in_features * math.prod(kernel), out_features * math.prod(kernel)
 

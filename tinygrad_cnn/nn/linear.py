@@ -33,10 +33,10 @@ def materialize(layer: Any, weight_shape: tuple[int, ...], bias_shape: tuple[int
         if isinstance(parameter, UninitializedParameter):
             parameter.materialize(shape)
         elif parameter is not None:
-            loaded.append((parameter, parameter.array.copy()))
+            loaded.append((parameter, parameter._array.copy()))
     layer.reset_parameters()
     for parameter, values in loaded:
-        parameter.array[...] = values
+        parameter._array[...] = values
 
 
 class Identity(Module):
@@ -151,7 +151,7 @@ class Embedding(Module):
         """Draw the rows anew from the standard normal distribution."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight.array[self.padding_idx] = 0
+            self.weight._array[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Any:
         return F.embedding(input, self.weight, self.padding_idx)

@@ -448,7 +448,7 @@ class Module:
             raise TypeError(f"Module.to: dtype is {example.dtype}, expected a floating point one")
         tensors = [t for t in (*self.parameters(), *self.buffers()) if t.dtype.kind == "f"]
         for tensor in tensors:
-            tensor.array = tensor.detach().to(*args, **kwargs).array
+            tensor._array = tensor.detach().to(*args, **kwargs)._array
             if tensor.grad is not None:
                 tensor.grad = tensor.grad.detach().to(*args, **kwargs)
         return self
@@ -547,7 +547,7 @@ class _BackwardWatch:
 
 
 def _as_array(value: Any) -> np.ndarray[Any, Any]:
-    return value.array if isinstance(value, Tensor) else np.asarray(value)
+    return value._array if isinstance(value, Tensor) else np.asarray(value)
 
 
 def _join(prefix: str, name: str) -> str:

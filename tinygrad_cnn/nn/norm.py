@@ -71,7 +71,7 @@ class _ChannelNorm(_Scaled):
         """Forget the running averages: mean 0, variance 1."""
         for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
             if buffer is not None:
-                buffer.array[...] = value
+                buffer._array[...] = value
 
     def reset_parameters(self) -> None:
         """Set the weight to ones, the bias to zeros, and forget the running averages."""
@@ -111,9 +111,9 @@ class _BatchNorm(_ChannelNorm):
         self._check_input(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.array[...] += 1
+            self.num_batches_tracked._array[...] += 1
             if self.momentum is None:  # the plain average over all batches
-                momentum = 1 / int(self.num_batches_tracked.array)
+                momentum = 1 / int(self.num_batches_tracked._array)
         use = self.track_running_stats or not self.training
         return F.batch_norm(
             input,

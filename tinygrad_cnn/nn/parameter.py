@@ -15,7 +15,8 @@ __all__ = ["Parameter", "UninitializedParameter"]
 class Parameter(Tensor):
     """A tensor that requires grad; set as an attribute of a Module it becomes one of `module.parameters()`.
 
-    `data` is a Tensor or an ndarray, whose memory is shared, or nested lists. None gives an empty parameter.
+    `data` is a Tensor, whose memory is shared, or an ndarray or nested lists, which are copied. None gives an empty
+    parameter.
 
     >>> from tinygrad_cnn import nn
     >>> nn.Parameter([[1.0, 2.0]]).requires_grad
@@ -25,7 +26,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(() if data is None else data)
+        super().__init__(() if data is None else data.copy() if isinstance(data, np.ndarray) else data)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
@@ -55,7 +56,7 @@ class UninitializedParameter(Parameter):
     def materialize(self, shape: tuple[int, ...], dtype: Any = None) -> None:
         """Become a plain Parameter of `shape`, with zeros until values are set."""
         self.__class__ = Parameter  # type: ignore[assignment]
-        self.array = np.zeros(shape, dtype or self.array.dtype)
+        self._array = np.zeros(shape, dtype or self._array.dtype)
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"
@@ -66,4 +67,4 @@ def zero_grad(tensor: Tensor, set_to_none: bool) -> None:
     if set_to_none:
         tensor.grad = None
     elif tensor.grad is not None:
-        tensor.grad = Tensor(np.zeros_like(tensor.grad.array))
+        tensor.grad = Tensor(np.zeros_like(tensor.grad._array))

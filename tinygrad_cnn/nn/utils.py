@@ -89,23 +89,23 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     if not isinstance(vec, Tensor):
         raise TypeError(f"vector_to_parameters: vec is a {type(vec).__name__}, expected a Tensor")
     targets = list(parameters)
-    total = sum(p.array.size for p in targets)
+    total = sum(p._array.size for p in targets)
     if vec.shape != (total,):
         raise ValueError(f"vector_to_parameters: vec has shape {vec.shape}, the parameters have {total} elements")
     start = 0
     for p in targets:
-        locks.writeable(p)[...] = vec.array[start : start + p.array.size].reshape(p.shape)
-        start += p.array.size
+        locks.writeable(p)[...] = vec._array[start : start + p._array.size].reshape(p.shape)
+        start += p._array.size
 
 
 def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     tensors = [parameters] if isinstance(parameters, Variable) else list(parameters)
-    return [p for p in tensors if p.grad is not None and p.grad.array.size]
+    return [p for p in tensors if p.grad is not None and p.grad._array.size]
 
 
 def _grad(p: Tensor) -> np.ndarray[Any, Any]:
     assert p.grad is not None
-    return p.grad.array
+    return p.grad._array
 
 
 def _replace_grad(p: Tensor, values: np.ndarray[Any, Any]) -> None:

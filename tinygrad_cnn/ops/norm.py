@@ -102,7 +102,7 @@ class Running:
 
 
 def _array(x: Any) -> Any:
-    return x.array if isinstance(x, Variable) else x
+    return x._array if isinstance(x, Variable) else x
 
 
 @op(keeps="statistics")

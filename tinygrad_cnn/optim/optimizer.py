@@ -113,7 +113,7 @@ class Optimizer:
                 for p in group["params"]:
                     g = p.grad
                     if g is not None:
-                        self._update(locks.writeable(p), g.array, self.state[p], group)
+                        self._update(locks.writeable(p), g._array, self.state[p], group)
         return loss
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -130,15 +130,15 @@ class Optimizer:
         """The array that is remembered of a parameter under a name; at first it is filled with `value`."""
         if name not in state:
             state[name] = Tensor(np.full_like(p, value))
-        array: Array = state[name].array
+        array: Array = state[name]._array
         return array
 
     def _count(self, state: dict[str, Any]) -> int:
         """The number of this step of a parameter, from 1."""
         if "step" not in state:
             state["step"] = Tensor(np.zeros((), np.float32))
-        state["step"].array += 1
-        return int(state["step"].array)
+        state["step"]._array += 1
+        return int(state["step"]._array)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None, or else to zeros."""
@@ -185,7 +185,7 @@ class Optimizer:
     def _restored(self, name: str, value: Any, p: Tensor, number: Any) -> Any:
         if not isinstance(value, (Tensor, np.ndarray)):
             return copy.deepcopy(value)
-        array = value.array if isinstance(value, Tensor) else value
+        array = value._array if isinstance(value, Tensor) else value
         if name in self.like_parameter and array.shape != p.shape:
             which = f"{name} of parameter {number}"
             raise ValueError(f"{self._name}.load_state_dict: {which} has shape {array.shape}, expected {p.shape}")

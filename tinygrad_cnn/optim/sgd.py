@@ -64,7 +64,7 @@ class SGD(Optimizer):
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         held = state.get("momentum_buffer")
-        before = None if held is None else held.array
+        before = None if held is None else held._array
         after = kernels.sgd_step(
             p,
             g,

@@ -18,7 +18,7 @@ BLUE, VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito's; told apart by colour-
 
 def as_array(values: Any) -> NDArray[Any]:
     """The numbers of a Tensor, an array or a sequence."""
-    return np.asarray(getattr(values, "array", values))
+    return np.asarray(getattr(values, "_array", values))
 
 
 def class_numbers(picture: str, classes: int | None, **given: Any) -> list[NDArray[Any]]:

@@ -97,11 +97,11 @@ def _best(model: Callable[[Tensor], Any], picture: Array) -> int:
 def _scores(model: Callable[[Tensor], Any], images: Array) -> Array:
     """The scores (N, classes) of images (N, C, H, W)."""
     with no_grad():
-        return _checked(model(Tensor(images)), len(images)).array
+        return _checked(model(Tensor(images)), len(images))._array
 
 
 def _checked(scores: Any, count: int) -> Tensor:
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores.array) != count:
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores._array) != count:
         found = scores.shape if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"saliency: the model gives {found} for {count} images, expected scores ({count}, classes)")
     return scores

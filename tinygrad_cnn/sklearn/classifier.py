@@ -111,11 +111,11 @@ class CNNClassifier(ClassifierMixin, Network):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each of `classes_` for each sample: (N, classes)."""
-        return F.softmax(Tensor(self._outputs(X)), dim=1).array
+        return F.softmax(Tensor(self._outputs(X)), dim=1)._array
 
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithms of the probabilities: (N, classes)."""
-        return F.log_softmax(Tensor(self._outputs(X)), dim=1).array
+        return F.log_softmax(Tensor(self._outputs(X)), dim=1)._array
 
     def _learn_target(self, y: Array, classes: Any, first: bool) -> Array:
         """The position of each label in `classes_`."""

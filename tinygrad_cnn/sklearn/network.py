@@ -269,7 +269,7 @@ class Network(BaseEstimator):  # type: ignore[misc]
     def _run(self, rows: Array) -> Array:
         module = self.module_.eval()
         with no_grad():
-            return np.concatenate([module(self._inputs(rows[i : i + 256])).array for i in range(0, len(rows), 256)])
+            return np.concatenate([module(self._inputs(rows[i : i + 256]))._array for i in range(0, len(rows), 256)])
 
     def _inputs(self, rows: Array) -> Tensor:
         return Tensor(rows.reshape(len(rows), *self.in_shape_))  # (N, C·H·W) -> (N, C, H, W), or rows as they are
@@ -281,8 +281,8 @@ class Network(BaseEstimator):  # type: ignore[misc]
 
         On the first call: in_shape_, n_features_in_ and feature_names_in_ are set; later ones must fit them.
         """
-        X = X.array if isinstance(X, Tensor) else X if hasattr(X, "shape") else np.asarray(X)
-        y = y.array if isinstance(y, Tensor) else y
+        X = X._array if isinstance(X, Tensor) else X if hasattr(X, "shape") else np.asarray(X)
+        y = y._array if isinstance(y, Tensor) else y
         shape = tuple(X.shape[1:])
         if first and shape:  # a single axis is an error, which scikit-learn words
             self.in_shape_ = input_shape(self._name, self.model, self.image_shape, shape)

@@ -171,7 +171,7 @@ class _Point:
 
     def __init__(self, fn: Any, inputs: Sequence[Any], names: list[str], stream: Any) -> None:
         self.fn = fn
-        self.inputs = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        self.inputs = [x._array if isinstance(x, Tensor) else x for x in inputs]
         self.names = names
         self.stream = stream
         self.places = [i for i, x in enumerate(self.inputs) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
@@ -221,7 +221,7 @@ class _Point:
 
     def pull(self, weights: Floats, recorded: bool = False) -> list[Floats]:
         """The gradients of the weighted sum of all results, by the function's own rules."""
-        cuts = np.cumsum([y.array.size for y in self.outputs])[:-1]
+        cuts = np.cumsum([y._array.size for y in self.outputs])[:-1]
         parts = zip(np.split(weights, cuts), self.outputs, strict=True)
         seeds = [part.reshape(y.shape).astype(y.dtype) for part, y in parts]
         default_generator.set_state(self.stream)
@@ -244,9 +244,9 @@ class _Point:
     def place(self, flat: int) -> tuple[int, ...]:
         """Which output, and where in it, a place of the flat vector is."""
         for k, y in enumerate(self.outputs):
-            if flat < y.array.size:
+            if flat < y._array.size:
                 return (k, *(int(i) for i in np.unravel_index(flat, y.shape)))
-            flat -= y.array.size
+            flat -= y._array.size
         raise IndexError(flat)
 
     def spaces(self) -> list[list[int]]:
@@ -300,12 +300,12 @@ class _Point:
 
 def _pull(leaves: list[Tensor], outputs: list[Tensor], seeds: Sequence[Any], recorded: bool) -> list[Floats]:
     """The gradients of the leaves for these incoming gradients, in float64."""
-    live = [(y, g) for y, g in zip(outputs, seeds, strict=True) if y.tracked and y.array.size]
+    live = [(y, g) for y, g in zip(outputs, seeds, strict=True) if y.tracked and y._array.size]
     if not live:
         return [np.zeros(x.shape) for x in leaves]
     ys, gs = zip(*live, strict=True)
     found = autograd.grad(ys, leaves, gs, True, create_graph=recorded, materialize_grads=True)
-    return [g.array.astype(np.float64) for g in found]
+    return [g._array.astype(np.float64) for g in found]
 
 
 def _tensors(result: Any) -> list[Tensor]:
@@ -320,7 +320,7 @@ def _tensors(result: Any) -> list[Tensor]:
 
 
 def _flat(outputs: list[Tensor]) -> Floats:
-    return np.concatenate([y.array.reshape(-1).astype(np.float64) for y in outputs])
+    return np.concatenate([y._array.reshape(-1).astype(np.float64) for y in outputs])
 
 
 def _least(dtype: Any) -> float:
@@ -582,7 +582,7 @@ def _settled(point: _Point, slopes: list[_Slopes]) -> Floats:
     # Neither is one that does not move at all: a change below the last digit of larger numbers on the way is lost.
     still = size == 0
     size[still] = max(size.max(), point.eps**0.425 * max(point.scales)) if size.any() else 1.0
-    least = [np.full(y.array.size, _least(y.dtype)) for y in point.outputs]
+    least = [np.full(y._array.size, _least(y.dtype)) for y in point.outputs]
     return np.asarray(np.maximum(size, np.concatenate(least)))
 
 

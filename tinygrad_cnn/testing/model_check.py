@@ -151,7 +151,7 @@ class _Calls(Observer):
         self.seen: list[tuple[Op[Any], str, tuple[int, ...], list[Any], dict[str, Any]]] = []
 
     def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
-        arrays = [x.array if isinstance(x, Variable) else x for x in inputs]
+        arrays = [x._array if isinstance(x, Variable) else x for x in inputs]
         copies = [x.copy() if isinstance(x, np.ndarray) else x for x in arrays]
         code, instruction = user_line()
         self.seen.append((op, state.path or describe(code, instruction), out.shape, copies, params))
@@ -160,7 +160,7 @@ class _Calls(Observer):
 def _leaf(x: Any) -> Any:
     if not isinstance(x, (Variable, np.ndarray)):
         return x
-    leaf = Tensor(x.array if isinstance(x, Variable) else x)
+    leaf = Tensor(x._array if isinstance(x, Variable) else x)
     return leaf.requires_grad_(leaf.dtype.kind == "f")
 
 
@@ -169,13 +169,13 @@ def _undisturbed(model: Any) -> Iterator[None]:
     """Afterwards the model's buffers and the random stream are as they were."""
     stream = default_generator.get_state()
     buffers = [buffer for _, buffer in model.named_buffers()] if hasattr(model, "named_buffers") else []
-    values = [buffer.array.copy() for buffer in buffers]
+    values = [buffer._array.copy() for buffer in buffers]
     try:
         yield
     finally:
         default_generator.set_state(stream)
         for buffer, value in zip(buffers, values, strict=True):
-            buffer.array[...] = value
+            buffer._array[...] = value
 
 
 def _check(op: Op[Any], inputs: list[Any], params: dict[str, Any], order: int) -> GradcheckResult:
@@ -232,4 +232,4 @@ def _pulled(function: Callable[..., Any], arrays: Sequence[Any], recorded: bool 
     if not out.tracked:
         return [np.zeros(x.shape) for x in inputs]
     found = autograd.grad(out, leaves, g.astype(out.dtype), create_graph=recorded, materialize_grads=True)
-    return [t.array for t in found]
+    return [t._array for t in found]

@@ -80,7 +80,7 @@ class Case:
     ) -> tuple[list[Array], Gradients]:
         """Values and gradients, for these incoming gradients."""
         leaves, outputs = self.run(sample, op)
-        return [y.array for y in outputs], _pull(leaves, outputs, gs, recorded)
+        return [y._array for y in outputs], _pull(leaves, outputs, gs, recorded)
 
     def close(self, what: str, found: Array, expected: Array, noise: Noise, loose: float = 1.0) -> None:
         """Two arrays must agree up to rounding: relative to their largest element, or to `noise`."""
@@ -158,7 +158,7 @@ def _pull(leaves: dict[Key, Tensor], outputs: list[Tensor], gs: Sequence[Array],
         return {key: np.zeros(x.shape, x.dtype) for key, x in leaves.items()}
     ys, seeds = zip(*live, strict=True)
     found = autograd.grad(ys, list(leaves.values()), seeds, True, create_graph=recorded, materialize_grads=True)
-    return {key: g.array for key, g in zip(leaves, found, strict=True)}
+    return {key: g._array for key, g in zip(leaves, found, strict=True)}
 
 
 # ---- the properties ----------------------------------------------------------------------------------------
@@ -217,11 +217,11 @@ def forward(case: Case) -> None:
         default_generator.manual_seed(case.seed)
         plain = sample.call(spec.op)
         for a, b in zip(plain if several else [plain], results if several else [results], strict=True):
-            found = a.array if isinstance(a, Tensor) else a
+            found = a._array if isinstance(a, Tensor) else a
             must(found.dtype == b.dtype, "arrays give {}, Tensors {}", found.dtype, b.dtype)
-            must(found.tobytes() == b.array.tobytes(), "arrays and Tensors give different values")
+            must(found.tobytes() == b._array.tobytes(), "arrays and Tensors give different values")
     if spec.reference is not None and not several:
-        found, expected = results.array, np.asarray(sample.call(spec.reference))
+        found, expected = results._array, np.asarray(sample.call(spec.reference))
         if found.dtype.kind == "f":
             near = Rounding(case, case.cotangents([results]))
             case.close("the value", found, expected, near.value(), spec.single if found.dtype == np.float32 else 1.0)
@@ -235,7 +235,7 @@ def shape(case: Case) -> None:
     must(case.keys, "there is no float array among its arguments, and so no gradient to check")
     leaves, outputs = case.run()
     must(outputs, "there is no float Tensor among its results, and so no gradient to check")
-    finite = all(np.isfinite(y.array).all() for y in outputs)
+    finite = all(np.isfinite(y._array).all() for y in outputs)
     for key, g in _pull(leaves, outputs, case.cotangents(outputs)).items():
         x, name = leaves[key], case.spec.argument(key)
         must(g.shape == x.shape, "the gradient of {!r} has shape {}, the argument {}", name, g.shape, x.shape)
@@ -273,8 +273,8 @@ def adjoint(case: Case) -> None:
     for key in keys:
         x = case.sample.floats[key]
         v = np.asarray(case.rng.standard_normal(x.shape), x.dtype)
-        moved = [y.array for y in case.run(case.sample.replace({key: v}))[1]]
-        still = [y.array for y in case.run(case.sample.replace({key: np.zeros_like(x)}))[1]]
+        moved = [y._array for y in case.run(case.sample.replace({key: v}))[1]]
+        still = [y._array for y in case.run(case.sample.replace({key: np.zeros_like(x)}))[1]]
         gs = case.cotangents(moved)
         gradient = case.gradients(gs, case.sample.replace({key: v}))[1][key]
         terms = [(a.astype(float) - b) * w for a, b, w in zip(moved, still, gs, strict=True)]
@@ -297,7 +297,7 @@ def layout(case: Case) -> None:
     leaves, again = case.run(moved)
     near = Rounding(case, gs)
     for k, (a, b) in enumerate(zip(again, outputs, strict=True)):
-        case.close("the value", a.array, b.array, near.value(k))
+        case.close("the value", a._array, b._array, near.value(k))
     for name in ("F", "reversed", "strided"):
         case.all_close(f"g in {name} layout", _pull(leaves, again, [lay_out(g, name) for g in gs]), expected, near)
     constant = [np.broadcast_to(np.asarray(0.75, y.dtype), y.shape) for y in outputs]
@@ -340,7 +340,7 @@ def batch(case: Case) -> None:
         parts.append(case.gradients([g[i : i + 1] for g in gs], one))
     near = Rounding(case, gs)
     for k, y in enumerate(outputs):
-        case.close("the value", y.array, np.concatenate([values[k] for values, _ in parts]), near.value(k))
+        case.close("the value", y._array, np.concatenate([values[k] for values, _ in parts]), near.value(k))
     for key, g in whole.items():
         one_by_one = [gradients[key] for _, gradients in parts]
         expected = np.concatenate(one_by_one) if key in keys else np.sum(one_by_one, axis=0)
@@ -355,7 +355,7 @@ def unchanged(case: Case) -> None:
     gs = case.cotangents(outputs)
     held = {f"g[{k}]": g for k, g in enumerate(gs)}
     for k, y in enumerate(outputs):
-        held[f"result {k}"] = y.array
+        held[f"result {k}"] = y._array
         for name, kept in (y.node.saved if y.node is not None else {}).items():
             held |= {f"kept {name} of result {k}": kept} if isinstance(kept, np.ndarray) else {}
     bytes_held = {name: x.tobytes() for name, x in held.items()}
@@ -374,9 +374,9 @@ def aliasing(case: Case) -> None:
     found = _pull(leaves, outputs, gs)
     for k, y in enumerate(outputs):
         for key, x in case.sample.arrays.items():
-            apart = case.spec.views or not np.shares_memory(y.array, x)
+            apart = case.spec.views or not np.shares_memory(y._array, x)
             must(apart, "result {} shares memory with {!r}: declare views=True", k, case.spec.argument(key))
-    others = [("g", g) for g in gs] + [("a result", y.array) for y in outputs]
+    others = [("g", g) for g in gs] + [("a result", y._array) for y in outputs]
     others += [(f"the argument {case.spec.argument(key)!r}", x) for key, x in case.sample.arrays.items()]
     for key, g in found.items():
         own = f"the gradient of {case.spec.argument(key)!r}"
@@ -419,7 +419,7 @@ def identities(case: Case) -> None:
         what = getattr(other, "__name__", "identity")
         own = Rounding(case, gs, op=other)
         for k, (a, b) in enumerate(zip(values, outputs, strict=True)):
-            case.close(f"{what}: the value", a, b.array, _sum([near.value(k), own.value(k)]), 4)
+            case.close(f"{what}: the value", a, b._array, _sum([near.value(k), own.value(k)]), 4)
         for key, g in expected.items():
             noise = _sum([near.gradient(key), own.gradient(key)])
             case.close(f"{what}: gradient of {case.spec.argument(key)!r}", found[key], g, noise, 4)
@@ -433,7 +433,7 @@ def repeat(case: Case) -> None:
     first = _pull(leaves, outputs, gs)
     values, second = case.gradients(gs)
     for a, b in zip(values, outputs, strict=True):
-        must(a.tobytes() == b.array.tobytes(), "two calls gave different values")
+        must(a.tobytes() == b._array.tobytes(), "two calls gave different values")
     for key, g in first.items():
         same = g.tobytes() == second[key].tobytes()
         must(same, "two calls gave different gradients of {!r}", case.spec.argument(key))
@@ -455,7 +455,7 @@ def kinks(case: Case) -> None:
 def jacobian(case: Case) -> None:
     """On tiny shapes, every entry of the Jacobian is the slope of the values."""
     sizes = [case.sample.floats[key].size for key in case.keys]
-    if sum(sizes) + sum(y.array.size for y in case.run()[1]) <= SMALL:
+    if sum(sizes) + sum(y._array.size for y in case.run()[1]) <= SMALL:
         _gradcheck(case, case.sample, full=True)
 
 
@@ -556,11 +556,11 @@ def stateful(case: Case) -> None:
     expected = _pull(leaves, live, gs)
     used = {key for key, x in leaves.items() if id(x) in {id(leaf) for y in live for leaf in autograd.leaves(y)}}
     autograd.backward(live, gs, retain_graph=True)
-    once = {key: leaves[key].grad.array.copy() for key in used}  # type: ignore[union-attr]
+    once = {key: leaves[key].grad._array.copy() for key in used}  # type: ignore[union-attr]
     near = Rounding(case, gs)
     case.all_close("backward", once, {key: expected[key] for key in used}, near)
     autograd.backward(live, gs)
-    twice = {key: leaves[key].grad.array for key in used}  # type: ignore[union-attr]
+    twice = {key: leaves[key].grad._array for key in used}  # type: ignore[union-attr]
     case.all_close("a second backward", twice, {key: 2 * once[key] for key in used}, near)
     try:
         autograd.backward(live, gs)
@@ -569,6 +569,6 @@ def stateful(case: Case) -> None:
     else:
         must(False, "a backward through a graph that is gone raised nothing")
     for key, x in leaves.items():
-        must(x.array.flags.writeable, "the argument {!r} is still locked after backward", case.spec.argument(key))
+        must(x._array.flags.writeable, "the argument {!r} is still locked after backward", case.spec.argument(key))
     with no_grad():
         must(not any(y.tracked for y in case.run()[1]), "recorded under no_grad")

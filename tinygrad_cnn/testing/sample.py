@@ -84,7 +84,7 @@ def as_sample(drawn: Any) -> Sample:
 
 
 def _plain(x: Any) -> Any:
-    return x.array if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 def _show(x: Any) -> str:

@@ -36,9 +36,9 @@ def evaluate(
     with in_eval_mode(model), no_grad():
         for x, y in DataLoader(dataset, batch_size):
             out = model(x)
-            total += loss(out, y).item() * len(y.array)
+            total += loss(out, y).item() * len(y._array)
             right += hits(out, y)
-            count += len(y.array)
+            count += len(y._array)
     if not count:
         raise ValueError("evaluate: the dataset has 0 samples, expected at least one")
     return Score(total / count, right / count)
@@ -48,14 +48,14 @@ def hits(out: Tensor, y: Tensor) -> float:
     """How many rows of (N, classes) scores are highest at their class; nan where the targets are no classes."""
     if y.dtype.kind not in "iu" or out.ndim != 2:
         return float("nan")
-    return float((out.array.argmax(axis=1) == y.array).sum())
+    return float((out._array.argmax(axis=1) == y._array).sum())
 
 
 def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> NDArray[np.floating[Any]]:
     """The probabilities (N, classes) that `model` gives to inputs (N, ...)."""
     with in_eval_mode(model), no_grad():
         parts = [
-            F.softmax(model(Tensor(x.array[i : i + batch_size])), dim=1).array
-            for i in range(0, len(x.array), batch_size)
+            F.softmax(model(Tensor(x._array[i : i + batch_size])), dim=1)._array
+            for i in range(0, len(x._array), batch_size)
         ]
     return np.concatenate(parts)

@@ -113,6 +113,6 @@ def finish(
     say("drawing the pictures")
     trainer.model.eval()
     pictures = draw_pictures(run, trainer.model, trainer.history, test_set)
-    parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
+    parameters = sum(parameter._array.size for parameter in trainer.model.parameters())
     run.write("report.html", report(run.config, trainer.history, pictures, parameters))
     return True

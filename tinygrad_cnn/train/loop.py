@@ -128,7 +128,7 @@ class Trainer:
         self.optimizer.step()
         if self.scheduler:
             self.scheduler.step()
-        samples = len(y.array)
+        samples = len(y._array)
         right = hits(out, y)
         self.history.steps["loss"].append(value)
         self.history.steps["accuracy"].append(right / samples)

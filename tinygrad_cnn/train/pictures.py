@@ -122,7 +122,7 @@ def _some(test_set: Images) -> Any:
 
 
 def _saliency(figure: Figure, model: nn.Module, test_set: Images) -> None:
-    image = test_set.take([0]).tensors()[0].array[0]
+    image = test_set.take([0]).tensors()[0]._array[0]
     plot.saliency(model, image, classes=test_set.classes, figure=figure)
 
 
@@ -167,7 +167,7 @@ def _convolution_drawings(model: nn.Module, conv: nn.Conv2d, test_set: Images) -
 def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Any:
     """What `module` gives for the first sample while `model` runs on x: (F, H, W)."""
     caught: list[Any] = []
-    handle = module.register_forward_hook(lambda _module, _inputs, out: caught.append(out.array[0]))
+    handle = module.register_forward_hook(lambda _module, _inputs, out: caught.append(out._array[0]))
     try:
         with no_grad():
             model(x)
@@ -177,7 +177,7 @@ def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Any:
 
 
 def _graph_picture(model: nn.Module, x: Tensor, test_set: Images) -> Picture:
-    captured = graph.capture(model, Tensor(x.array[:1]))
+    captured = graph.capture(model, Tensor(x._array[:1]))
     return Picture(
         "graph.svg", "The graph",
         "Every op of the forward pass, for one image; edges carry shapes.",

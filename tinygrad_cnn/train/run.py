@@ -127,7 +127,7 @@ class Run:
         if not isinstance(weights, dict) or not all(hasattr(tensor, "dtype") for tensor in weights.values()):
             raise UserError(f"{path}: not the weights of model {self.config.model} (it holds nested state)")
         for name, tensor in weights.items():
-            if tensor.dtype.kind == "f" and not np.isfinite(tensor.array).all():
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor._array).all():
                 raise UserError(f"{path}: {name} holds NaN or infinity")
         try:
             model.load_state_dict(weights)

@@ -31,7 +31,7 @@ class Step:
     def loss(self) -> float | None:
         """The step's result, where that is one number."""
         found = None if self.run is None else self.run.outputs
-        return float(found.array.item()) if isinstance(found, Variable) and found.array.size == 1 else None
+        return float(found._array.item()) if isinstance(found, Variable) and found._array.size == 1 else None
 
 
 def take_step(graph: Graph, inputs: Any, target: Any, loss: Callable[..., Any] | None) -> Step:
@@ -68,7 +68,7 @@ def _no_backward(output: Any) -> str:
     """Why there is no backward from a result, as a sentence; nothing if there is."""
     if not isinstance(output, Variable):
         return "Backward has not run: the result is no single tensor; explore takes loss=."
-    if output.array.size != 1:
+    if output._array.size != 1:
         return (
             f"Backward has not run: the result has shape {output.shape} and is no loss; explore takes target= or loss=."
         )
@@ -106,5 +106,5 @@ def _with_loss(function: Callable[..., Any], count: int, loss: Callable[..., Any
 
 def _loss_for(target: Any) -> Callable[..., Any]:
     """cross_entropy for integer targets, mse_loss for others."""
-    kind = np.asarray(target.array if isinstance(target, Variable) else target).dtype.kind
+    kind = np.asarray(target._array if isinstance(target, Variable) else target).dtype.kind
     return F.cross_entropy if kind in "iu" else F.mse_loss
