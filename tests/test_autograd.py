@@ -603,6 +603,36 @@ def test_lists_that_change_later_reach_no_gradient() -> None:
     assert x.grad.tolist() == [[0.0, 0.0], [2.0, 20.0]]
 
 
+def test_an_op_of_ones_own_cannot_write_to_what_a_graph_needs() -> None:
+    @op
+    def clipped(input: Array) -> Any:
+        input[input < 0] = 0
+        return input.copy()
+
+    @clipped.vjp("input")
+    def clipped_grad(g: Array, input: Array) -> Array:
+        input *= g
+        return input
+
+    x = leaf(-1.0, 2.0)
+    y = (x * x).sum()
+    with pytest.raises(ValueError, match=r"clipped: .*read-only"):
+        clipped(x.detach())
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [-2.0, 4.0]
+    with pytest.raises(ValueError, match="read-only"):
+        clipped(x).sum().backward()
+
+
+def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:
+    norm, w = tg.nn.BatchNorm1d(2).double(), leaf(1.0, 1.0)
+    y = (norm.running_mean * w).sum()
+    norm(tg.tensor(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    np.testing.assert_allclose(norm.running_mean.tolist(), [0.2, 0.3])
+    assert grad(y, w)[0].tolist() == [0.0, 0.0]
+
+
 def test_locks_outlive_one_of_two_graphs() -> None:
     x = leaf(1.0)
     first, second = (x * x).sum(), (x * x).sum()

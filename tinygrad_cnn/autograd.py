@@ -215,7 +215,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
         if gx.dtype is not target.dtype and gx.dtype != target.dtype:
             gx = cast(gx, dtype=target.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
-        if target is not edge and not create_graph and (gx is g or gx.base is not None or not gx.flags.writeable):
+        if target is not edge and not create_graph and (gx is g or gx.base is not None or locks.is_kept(gx)):
             gx = gx.copy()
         if id(edge) in pending:
             _add(pending, edge, gx)

@@ -1,12 +1,15 @@
-"""Locks on arrays that a live graph still needs: NumPy refuses to write to them, so no gradient is silently wrong.
+"""What live graphs need of the arrays: nobody writes to it unnoticed, so no gradient is silently wrong.
 
-An array is locked by clearing its `writeable` flag, and the flag of the array that owns its memory; both come back
-when the last node that needs them is gone. Two things are out of a flag's reach: a view that NumPy made of the memory
-before it was locked, and memory that is not NumPy's. So memory that was handed out as an ndarray, or came in as one,
-is remembered (`share`), and a graph that needs it keeps a copy of its own besides.
+An ndarray leaves its tensor by `array` and `numpy()` alone, so it is enough to count, by the memory, how many saved
+values need it (`acquire`, `release`):
 
-This runs once for each op that is recorded, so it is written for speed: `setflags(False)` costs a fifth of what
-`flags.writeable = False` does, and half of what it does by keyword.
+- who writes to a tensor asks first: the in-place methods raise (`is_held`), an optimizer leaves the old array to the
+  graph (`writeable`);
+- an array that is handed out while a graph needs its memory is read-only until the graph is gone (`seal`);
+- memory that was handed out before, or came in as an ndarray, is remembered (`share`): there may be views of it that
+  no flag reaches. A graph that needs it keeps a copy of its own, and makes the array read-only besides.
+
+This runs once for each op that is recorded, so it is written for speed.
 """
 
 from __future__ import annotations
@@ -29,10 +32,10 @@ _take, _give = _guard.acquire, _guard.release  # called by hand, which takes a t
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
     os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
 
-# By the id of the array that owns the memory: how many saved values need it; and, where that is not just the owner's
-# flag, the arrays whose flags are to be restored.
+# By the id of the array that owns the memory: how many saved values need it; the arrays that were made read-only, the
+# owner first, to be made writable again; and those that others may write to.
 _counts: dict[int, int] = {}
-_restore: dict[int, list[Array]] = {}
+_sealed: dict[int, list[Array]] = {}
 _shared: dict[int, weakref.ref[Array]] = {}
 _dropped: deque[Sequence[Any]] = deque()  # values of nodes that are gone, while the guard was taken
 
@@ -45,71 +48,56 @@ def owner_of(array: Array) -> Array:
 
 
 def acquire(values: list[Any]) -> None:
-    """Lock the arrays among the values that a node saves, and in the tuples among them, until `release`.
+    """Count the arrays among the values that a node saves, and in the tuples among them, until `release`.
 
-    A copy takes the place of a shared array, which is appended and locked too.
+    A copy takes the place of a shared array, which is appended, counted and sealed too.
     """
     if _dropped:
         _sweep()
     shared: list[Array] = []
-    count = len(values)
+    others: list[Array] = []  # the shared ones of the tuples
     _take()
     try:
         for i, array in enumerate(values):
             if type(array) is np.ndarray:
-                owner = array if array.base is None else owner_of(array)
-                key = id(owner)
-                if key in _shared and i < count:
-                    values.append(array)  # so its turn comes too
-                    array = owner = values[i] = array.copy()
-                    key = id(owner)
-                if key in _counts:
-                    _counts[key] += 1
-                else:
-                    _counts[key] = 1
-                    if owner.flags.writeable and (owner.base is None or _can_be_given_back(owner)):
-                        owner.setflags(False)  # type: ignore[call-arg]
-                    else:
-                        _restore[key] = []
-                if array is not owner and array.flags.writeable:
-                    array.setflags(False)  # type: ignore[call-arg]
-                    _restore.setdefault(key, [owner]).append(array)
+                key = id(array if array.base is None else owner_of(array))
+                if key in _shared:
+                    shared.append(array)
+                    array = values[i] = array.copy()
+                    key = id(array)
+                _counts[key] = _counts.get(key, 0) + 1
             elif type(array) is tuple and np.ndarray in map(type, array):
                 among = list(array)
-                _give()
-                try:
-                    acquire(among)
-                finally:
-                    _take()
+                acquire(among)
                 values[i] = tuple(among[: len(array)])
-                shared += among[len(array) :]
+                others += among[len(array) :]
+        for array in shared:
+            key = id(owner_of(array))
+            _counts[key] = _counts.get(key, 0) + 1
+            seal(array)
     finally:
         _give()
-    if shared:
-        values += shared
+    if shared or others:
+        values += shared + others
 
 
 def release(values: Sequence[Any]) -> None:
-    """Give back the locks on these values of a node; memory can be written to when no other node needs it."""
+    """A node no longer needs these values; memory can be written to when no other node needs it."""
     _take()
     try:
         for array in values:
             if type(array) is np.ndarray:
-                owner = array if array.base is None else owner_of(array)
-                key = id(owner)
+                key = id(array if array.base is None else owner_of(array))
                 count = _counts[key]
                 if count > 1:
                     _counts[key] = count - 1
                 else:
                     del _counts[key]
-                    for locked in _restore.pop(key, (owner,)) if _restore else (owner,):
-                        locked.setflags(True)  # type: ignore[call-arg]
+                    if key in _sealed:
+                        for sealed in _sealed.pop(key):
+                            sealed.setflags(write=True)
             elif type(array) is tuple and np.ndarray in map(type, array):
-                _give()
-                try:
-                    release(array)
-                finally:
-                    _take()
+                release(array)
     finally:
         _give()
 
@@ -136,15 +124,6 @@ def arrays_in(values: Sequence[Any]) -> list[Array]:
     return found
 
 
-def _can_be_given_back(owner: Array) -> bool:
-    """Whether NumPy would set the flag of foreign memory again: it does only where that has a writable buffer."""
-    try:
-        base: Any = owner.base
-        return not memoryview(base).readonly
-    except TypeError:  # PyTorch's memory, a DLPack capsule; in-place methods still ask `is_held`
-        return False
-
-
 def share(array: Array) -> Array:
     """The array itself, remembered as one that others may write to, by views of it that nobody here knows of."""
     owner = owner_of(array)
@@ -154,11 +133,41 @@ def share(array: Array) -> Array:
     return array
 
 
+def seal(array: Array) -> Array:
+    """The array itself, read-only as long as a live graph needs its memory."""
+    with _guard:
+        owner = owner_of(array)
+        key = id(owner)
+        # NumPy would not set the flag of foreign memory again; that came in as an ndarray, so graphs have copies of it.
+        if key in _counts and owner.base is None and (key in _sealed or owner.flags.writeable):
+            for x in (owner, array):
+                if x.flags.writeable:
+                    x.setflags(write=False)
+                    _sealed.setdefault(key, []).append(x)
+    return array
+
+
+def seal_in(values: Sequence[Any]) -> None:
+    """Seal the arrays among the values, and in the tuples among them."""
+    for array in arrays_in(values):
+        seal(array)
+
+
+def hand_out(array: Array) -> Array:
+    """The array itself, for a user: read-only while a graph needs its memory, and from now on shared."""
+    return seal(share(array))
+
+
 def is_held(array: Array) -> bool:
     """Whether a live graph needs the memory of `array`."""
     if _dropped:
         _sweep()
-    return id(owner_of(array)) in _counts
+    return id(array if array.base is None else owner_of(array)) in _counts
+
+
+def is_kept(array: Array) -> bool:
+    """Whether `array` is somebody's who counts on its values: a live graph's, or read-only."""
+    return is_held(array) or not array.flags.writeable
 
 
 def writeable(variable: Any) -> Array:
@@ -167,21 +176,8 @@ def writeable(variable: Any) -> Array:
     So an optimizer may step while the graph of some other forward pass is alive: the parameter then gets a copy.
     """
     array: Array = variable._array
-    if array.flags.writeable and (array.base is None or not is_held(array)):
-        return array
-    if not is_held(array):
+    if is_held(array):
+        array = variable._array = array.copy()
+    elif not array.flags.writeable:
         raise ValueError(f"an array of shape {array.shape} is read-only, expected one that can be written to")
-    variable._array = array.copy()
-    copied: Array = variable._array
-    return copied
-
-
-def seal(array: Array) -> Array:
-    """The array itself, locked as long as a live graph needs its memory: a view may be older than that graph."""
-    if array.flags.writeable and array.base is not None:
-        with _guard:
-            owner = owner_of(array)
-            if id(owner) in _counts:
-                array.setflags(write=False)
-                _restore.setdefault(id(owner), [owner]).append(array)
     return array

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import creation, ops
+from tinygrad_cnn import creation, locks, ops
 from tinygrad_cnn.autograd import Variable, wrap
 
 # ---- ufuncs ------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """For NumPy functions that only look at arrays and return no numbers that a gradient could want."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        args = tuple(x._array if isinstance(x, Variable) else x for x in args)
+        args = tuple(locks.hand_out(x._array) if isinstance(x, Variable) else x for x in args)
         return function(*args, **kwargs)
 
     return call

@@ -293,6 +293,8 @@ class Op(Generic[P]):
         simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
         self.simple = len(arrays) if simple else -1
         self.ordered = self.names[: len(arrays)] == self.arguments
+        # Somebody else's code may write to an array that it is given: where a graph needs that, it is to raise.
+        self.foreign = not kernel.__module__.startswith("tinygrad_cnn.")
         self._plans: dict[int, Plan] = {}
 
     # -- building --
@@ -437,6 +439,8 @@ class Op(Generic[P]):
 
     def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
         """Run the kernel, without NumPy's warnings."""
+        if self.foreign:
+            locks.seal_in(values)
         run = kernel_context.copy().run
         if not params:
             return run(self.kernel, *values)
@@ -480,6 +484,8 @@ class Op(Generic[P]):
                 values.append(value)
             locks.acquire(values)
             node.values = values
+            if self.foreign:
+                locks.seal_in(values)
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:

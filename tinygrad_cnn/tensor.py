@@ -200,7 +200,7 @@ class Tensor(Variable):
         It is read-only while a graph needs its values. A graph that comes to need them later keeps a copy of its own,
         since a view that NumPy made of this array before cannot be locked.
         """
-        return locks.seal(locks.share(self._array))
+        return locks.hand_out(self._array)
 
     @property
     def data(self) -> Tensor:

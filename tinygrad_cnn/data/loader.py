@@ -128,7 +128,7 @@ class DataLoader:
         if self.transform is None:
             return batch
         if isinstance(batch, Tensor):
-            return Tensor(self.transform(batch._array, self.generator or default_generator))
+            return Tensor(self.transform(batch.array, self.generator or default_generator))
         if isinstance(batch, (list, tuple)) and isinstance(batch[0], Tensor):
             return [self._transformed(batch[0]), *batch[1:]]
         raise TypeError(

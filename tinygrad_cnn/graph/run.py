@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import autograd
+from tinygrad_cnn import autograd, locks
 from tinygrad_cnn.autograd import Variable, sum_to
 from tinygrad_cnn.graph.build import Captured, run_once
 from tinygrad_cnn.graph.graph import Gradient, Graph, GraphNode
@@ -30,7 +30,7 @@ class Moment:
     @property
     def out(self) -> np.ndarray[Any, Any]:
         """The values that the node made, an ndarray."""
-        return self._run.values[self.node.id]
+        return locks.hand_out(self._run.values[self.node.id])
 
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:

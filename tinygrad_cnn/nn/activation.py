@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.creation import full
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.nn.module import Module
@@ -110,7 +111,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Set the weight to `init`."""
-        self.weight._array[...] = self.init
+        locks.writeable(self.weight)[...] = self.init
 
     def forward(self, input: Tensor) -> Any:
         return F.prelu(input, self.weight)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.creation import empty
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.nn import init
@@ -36,7 +37,7 @@ def materialize(layer: Any, weight_shape: tuple[int, ...], bias_shape: tuple[int
             loaded.append((parameter, parameter._array.copy()))
     layer.reset_parameters()
     for parameter, values in loaded:
-        parameter._array[...] = values
+        locks.writeable(parameter)[...] = values
 
 
 class Identity(Module):
@@ -151,7 +152,7 @@ class Embedding(Module):
         """Draw the rows anew from the standard normal distribution."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight._array[self.padding_idx] = 0
+            locks.writeable(self.weight)[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Any:
         return F.embedding(input, self.weight, self.padding_idx)

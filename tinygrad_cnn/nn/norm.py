@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.creation import ones, tensor, zeros
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.nn import init
@@ -71,7 +72,7 @@ class _ChannelNorm(_Scaled):
         """Forget the running averages: mean 0, variance 1."""
         for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
             if buffer is not None:
-                buffer._array[...] = value
+                locks.writeable(buffer)[...] = value
 
     def reset_parameters(self) -> None:
         """Set the weight to ones, the bias to zeros, and forget the running averages."""
@@ -111,7 +112,7 @@ class _BatchNorm(_ChannelNorm):
         self._check_input(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked._array[...] += 1
+            locks.writeable(self.num_batches_tracked)[...] += 1
             if self.momentum is None:  # the plain average over all batches
                 momentum = 1 / int(self.num_batches_tracked._array)
         use = self.track_running_stats or not self.training

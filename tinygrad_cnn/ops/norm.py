@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import kernels
+from tinygrad_cnn import kernels, locks
 from tinygrad_cnn.autograd import Array, Variable, composite, op
 from tinygrad_cnn.ops.conv import Ints
 from tinygrad_cnn.ops.elementwise import rsqrt
@@ -85,8 +85,8 @@ class Running:
     """Running averages of mean and variance: two Tensors (C,) that `update` writes to, and the weight of the new."""
 
     def __init__(self, mean: Any, var: Any, momentum: float) -> None:
-        self.mean = _array(mean)
-        self.var = _array(var)
+        self.mean = mean
+        self.var = var
         self.momentum = momentum
 
     def update(self, mean: Any, var: Any, count: int) -> None:
@@ -94,8 +94,9 @@ class Running:
         unbiased = var * (count / max(count - 1, 1))
         for average, new in ((self.mean, mean), (self.var, unbiased)):
             if average is not None:
-                average *= 1 - self.momentum
-                average += self.momentum * new
+                array = locks.writeable(average) if isinstance(average, Variable) else average
+                array *= 1 - self.momentum
+                array += self.momentum * new
 
     def __repr__(self) -> str:
         return f"Running(momentum={self.momentum})"

@@ -130,15 +130,15 @@ class Optimizer:
         """The array that is remembered of a parameter under a name; at first it is filled with `value`."""
         if name not in state:
             state[name] = Tensor(np.full_like(p, value))
-        array: Array = state[name]._array
-        return array
+        return locks.writeable(state[name])
 
     def _count(self, state: dict[str, Any]) -> int:
         """The number of this step of a parameter, from 1."""
         if "step" not in state:
             state["step"] = Tensor(np.zeros((), np.float32))
-        state["step"]._array += 1
-        return int(state["step"]._array)
+        step = locks.writeable(state["step"])
+        step += 1
+        return int(step)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None, or else to zeros."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from tinygrad_cnn import kernels
+from tinygrad_cnn import kernels, locks
 from tinygrad_cnn.optim.optimizer import Array, Optimizer
 from tinygrad_cnn.tensor import Tensor
 
@@ -64,7 +64,7 @@ class SGD(Optimizer):
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         held = state.get("momentum_buffer")
-        before = None if held is None else held._array
+        before = None if held is None else locks.writeable(held)
         after = kernels.sgd_step(
             p,
             g,

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Op, enable_grad
+from tinygrad_cnn.autograd import Op, enable_grad, wrap
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.testing.rounding import ROOM, rounding
@@ -203,7 +203,7 @@ class _Point:
     def run(self, arrays: Iterable[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """Call the function on copies of these arrays: the leaves, and the float results."""
         values = list(self.inputs)
-        leaves = [Tensor(x.copy()).requires_grad_() for x in arrays]
+        leaves = [wrap(x.copy()).requires_grad_() for x in arrays]
         for i, leaf in zip(self.places, leaves, strict=True):
             values[i] = leaf
         for i, x in enumerate(values):
@@ -358,7 +358,7 @@ def _gradient_of(fn: Any, count: int, places: list[int]) -> Callable[..., list[T
         live = [(y, u) for y, u in zip(outputs, seeds, strict=True) if y.tracked]
         xs = [args[i] for i in places]
         if not live:
-            return [Tensor(np.zeros(x.shape, x.dtype)) for x in xs]
+            return [wrap(np.zeros(x.shape, x.dtype)) for x in xs]
         ys, us = zip(*live, strict=True)
         return list(autograd.grad(ys, xs, us, create_graph=True, materialize_grads=True))
 

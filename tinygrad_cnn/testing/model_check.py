@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Op, Variable, enable_grad
+from tinygrad_cnn import autograd, locks
+from tinygrad_cnn.autograd import Op, Variable, enable_grad, wrap
 from tinygrad_cnn.modes import Observer, state, watched_by
 from tinygrad_cnn.random import default_generator
 from tinygrad_cnn.source import describe, user_line
@@ -175,7 +175,7 @@ def _undisturbed(model: Any) -> Iterator[None]:
     finally:
         default_generator.set_state(stream)
         for buffer, value in zip(buffers, values, strict=True):
-            buffer._array[...] = value
+            locks.writeable(buffer)[...] = value
 
 
 def _check(op: Op[Any], inputs: list[Any], params: dict[str, Any], order: int) -> GradcheckResult:
@@ -227,7 +227,7 @@ def _is_float(x: Any) -> bool:
 def _pulled(function: Callable[..., Any], arrays: Sequence[Any], recorded: bool = False) -> list[Any]:
     """The gradients of the function: `arrays` are its inputs and, as the last one, the incoming gradient."""
     *inputs, g = arrays
-    leaves = [Tensor(x.copy()).requires_grad_() for x in inputs]
+    leaves = [wrap(x.copy()).requires_grad_() for x in inputs]
     out = function(*leaves)
     if not out.tracked:
         return [np.zeros(x.shape) for x in inputs]

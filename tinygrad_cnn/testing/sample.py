@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.tensor import Tensor
 
 __tracebackhide__ = True  # pytest leaves these frames out of its reports; those of the function that is checked stay
@@ -68,8 +69,8 @@ class Sample:
 
     def leaves(self) -> tuple[dict[Key, Tensor], dict[Key, Tensor]]:
         """Fresh Tensors of the arrays: the leaves, which require grad, and all."""
-        leaves = {key: Tensor(x).requires_grad_() for key, x in self.floats.items()}
-        return leaves, {key: Tensor(x) for key, x in self.arrays.items()} | leaves
+        leaves = {key: wrap(x).requires_grad_() for key, x in self.floats.items()}
+        return leaves, {key: wrap(x) for key, x in self.arrays.items()} | leaves
 
     def __repr__(self) -> str:
         parts = [_show(x) for x in self.args] + [f"{name}={_show(x)}" for name, x in self.kwargs.items()]

@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.testing.programs import cnns, programs
 from tinygrad_cnn.testing.sample import Array, Sample
@@ -154,7 +155,7 @@ def tensors(
 ) -> SearchStrategy[Tensor]:
     """Tensors of `shape` (drawn if None): see `fill` for `values`, `lay_out` for `layout`."""
     drawn = arrays(shape, dtype, values, layout, low, high)
-    return drawn.map(lambda array: Tensor(array).requires_grad_(requires_grad))
+    return drawn.map(lambda array: wrap(array).requires_grad_(requires_grad))
 
 
 # ---- shapes that fit each other ----------------------------------------------------------------------------
