@@ -85,7 +85,7 @@ def test_a_run_that_fails_is_drawn_up_to_the_op_that_failed() -> None:
         graph.capture(3, tg.zeros(1))
     with pytest.raises(TypeError, match="Linear is a class, expected a Module made of it"):
         graph.capture(nn.Linear, tg.zeros(2, 3))
-    assert state.observer is None
+    assert state.now.observer is None
 
 
 def test_a_failure_outside_the_ops_is_drawn_too() -> None:

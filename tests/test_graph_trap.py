@@ -102,7 +102,7 @@ def test_good_numbers_pass_and_the_trap_goes_away() -> None:
     step()
     assert all(p.grad is not None for p in model.parameters())
     caught(lambda: tg.log(leaf(0.0)))
-    assert state.observer is None
+    assert state.now.observer is None
     with np.errstate(all="ignore"):
         tg.log(leaf(0.0))
 

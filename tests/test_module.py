@@ -175,7 +175,7 @@ def test_nodes_know_the_path_of_their_module() -> None:
     assert paths_of(net(x)) == ["out", "block.1", "block.0"]
     assert paths_of(net.block(x)) == ["1", "0"]
     assert paths_of(net.out(x)) == [""]
-    assert state.path == ""
+    assert state.now.path == ""
 
 
 def test_the_path_follows_changes_of_the_structure() -> None:
@@ -216,7 +216,7 @@ def test_the_path_is_right_again_after_an_error_and_stands_in_its_message() -> N
     net = nn.Sequential(OrderedDict(features=nn.Sequential(nn.Conv2d(1, 2, 3)), head=nn.Flatten()))
     with pytest.raises(ValueError, match=r"conv2d: .* — at .*test_module\.py:\d+, in features\.0"):
         net(tg.ones(2, 3, 8, 8))
-    assert state.path == ""
+    assert state.now.path == ""
     assert net(tg.ones(2, 1, 3, 3)).shape == (2, 2)
 
 

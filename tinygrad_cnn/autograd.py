@@ -9,7 +9,7 @@ itself. How ops record themselves is told in recording.py, whose names can be ha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -49,11 +49,14 @@ from tinygrad_cnn.recording import (
 if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
 
+Edge: TypeAlias = Node | Variable
+"""Where a gradient goes. Both compare by being the same, also a Tensor, whose `==` is an op: its hash is its own."""
+
 __all__ = [
-    "Array", "Function", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast", "composite",
-    "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leading_to",
-    "leaves", "no_grad", "numpy_words", "op", "reachable", "set_grad_enabled", "state", "step", "sum_to", "user_of",
-    "wrap",
+    "Array", "Edge", "Function", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast",
+    "composite", "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled",
+    "leading_to", "leaves", "no_grad", "numpy_words", "op", "reachable", "set_grad_enabled", "state", "step",
+    "sum_to", "user_of", "wrap",
 ]  # fmt: skip
 
 
@@ -88,7 +91,7 @@ def grad(
     found = _drive(outputs, grad_outputs, [x.edge for x in targets], retain, create_graph)
     result: list[Any] = []
     for i, x in enumerate(targets):
-        _, g = found.get(id(x.edge), (None, None))
+        g = found.get(x.edge)
         if g is None and materialize_grads:
             g = np.zeros(x.shape, x.dtype)
         if g is None and not allow_unused:
@@ -112,10 +115,10 @@ def backward(
     edges = None if targets is None else [x.edge for x in targets]
     found = _drive(tensors, grad_tensors, edges, retain, create_graph)
     if targets is None:
-        targets = [leaf for leaf, _ in found.values() if leaf.tracked]  # one may have been frozen since
+        targets = [leaf for leaf in found if leaf.tracked]  # one may have been frozen since
     for x in targets:
-        if id(x.edge) in found:
-            _accumulate(x, found[id(x.edge)][1])
+        if x.edge in found:
+            _accumulate(x, found[x.edge])
 
 
 def leaves(output: Variable) -> list[Variable]:
@@ -146,28 +149,28 @@ def _sequence(x: Any) -> list[Any]:
 
 def _drive(
     outputs: Any, seeds: Any, targets: list[Any] | None, retain_graph: bool, create_graph: bool
-) -> dict[int, tuple[Any, Any]]:
+) -> dict[Any, Any]:
     """Run the gradient rules from the newest node to the oldest; each gradient dies as soon as it is used.
 
-    Returns (target, gradient) by the target's id: Tensors with create_graph, else ndarrays. The targets are nodes and
-    leaves; None stands for every leaf.
+    Returns the gradients by target: Tensors with create_graph, else ndarrays. The targets are nodes and leaves; None
+    stands for every leaf.
     """
     outputs = _sequence(outputs)
     seeds = [None] * len(outputs) if seeds is None else _sequence(seeds)
     if len(seeds) != len(outputs):
         raise ValueError(f"backward: {len(seeds)} incoming gradients for {len(outputs)} outputs")
-    pending: dict[int, Any] = {}  # by the id of a node or leaf: the sum of the gradients that have come to it
+    pending: dict[Edge, Any] = {}  # of each node and leaf, the sum of the gradients that have come to it
     for out, seed in zip(outputs, seeds, strict=True):
         _add(pending, _edge(out), _seed(out, seed, create_graph))
     order, leaves = reachable([out.edge for out in outputs])
-    wanted = set(map(id, leaves if targets is None else targets))
+    wanted = set(leaves if targets is None else targets)
     needed = None if targets is None else leading_to(order, wanted)  # no other node runs; None: all do
     if needed is not None:
-        order = [node for node in order if id(node) in needed]
-    found: dict[int, tuple[Any, Any]] = {}
+        order = [node for node in order if node in needed]
+    found: dict[Any, Any] = {}
     with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
         for node in order:
-            g = pending.pop(id(node), None)
+            g = pending.pop(node, None)
             if g is None:
                 continue
             if node.edges is None:  # a backward inside this one, in a hook or another thread, came first
@@ -176,9 +179,9 @@ def _drive(
                 g = _run_hooks(node, g, create_graph)
             wants = node.plan.wants  # which of its arguments get a gradient
             if needed is not None:
-                if id(node) in wanted:  # the gradient of an op's result was asked for
-                    found[id(node)] = node, g if create_graph else g.copy()
-                wants = tuple([edge is not None and id(edge) in needed for edge in node.edges or ()])
+                if node in wanted:  # the gradient of an op's result was asked for
+                    found[node] = g if create_graph else g.copy()
+                wants = tuple([edge in needed for edge in node.edges or ()])
             if create_graph:
                 with labelled_as_gradient(node):
                     step(node, g, wants, pending, create_graph)
@@ -187,18 +190,18 @@ def _drive(
             if not retain_graph:
                 node.release()
         for leaf in leaves:
-            if id(leaf) in wanted and id(leaf) in pending:
-                g = pending.pop(id(leaf))
-                found[id(leaf)] = leaf, _run_hooks(leaf, g, create_graph) if leaf.hooks else g
+            if leaf in wanted and leaf in pending:
+                g = pending.pop(leaf)
+                found[leaf] = _run_hooks(leaf, g, create_graph) if leaf.hooks else g
     return found
 
 
-def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], create_graph: bool) -> None:
+def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[Edge, Any], create_graph: bool) -> None:
     """Send the gradient `g` of one node's result on to the arguments that want one."""
     op = node.op
     gradients = op.gradients(node, g, wants, create_graph)
-    if state.observer is not None:
-        state.observer.stepped(node, g, wants, gradients)
+    if (observer := state.now.observer) is not None:
+        observer.stepped(node, g, wants, gradients)
     for edge, gx in zip(node.edges or (), gradients, strict=True):
         if edge is None or gx is None:
             continue
@@ -217,19 +220,18 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[int, Any], c
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if target is not edge and not create_graph and (gx is g or gx.base is not None or locks.is_kept(gx)):
             gx = gx.copy()
-        if id(edge) in pending:
+        if edge in pending:
             _add(pending, edge, gx)
         else:
-            pending[id(edge)] = gx
+            pending[edge] = gx
 
 
-def _add(pending: dict[int, Any], edge: Any, g: Any) -> None:
-    key = id(edge)
-    if key in pending:
-        g = pending[key] + g
+def _add(pending: dict[Edge, Any], edge: Edge, g: Any) -> None:
+    if edge in pending:
+        g = pending[edge] + g
         if not isinstance(g, (np.ndarray, Variable)):  # NumPy's sum of arrays without dimensions is a scalar
             g = np.asarray(g)
-    pending[key] = g
+    pending[edge] = g
 
 
 def _edge(out: Any) -> Any:
@@ -259,14 +261,13 @@ def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
     """The nodes from which the outputs were made, newest first, and the leaves."""
     nodes: list[Node] = []
     leaves: list[Variable] = []
-    seen = {id(None)}
+    seen = {None}
     stack = list(edges)
     while stack:
         edge = stack.pop()
-        key = id(edge)
-        if key in seen:
+        if edge in seen:
             continue
-        seen.add(key)
+        seen.add(edge)
         if type(edge) is Node:
             if edge.edges is None:
                 raise _gone(edge)
@@ -285,12 +286,12 @@ def _gone(node: Node) -> RuntimeError:
     )
 
 
-def leading_to(order: list[Node], wanted: set[int]) -> set[int]:
-    """The ids of the targets and of all nodes that lead to one."""
+def leading_to(order: list[Node], wanted: set[Edge]) -> set[Edge]:
+    """The targets and all nodes that lead to one."""
     needed = set(wanted)
     for node in reversed(order):
-        if any(id(edge) in needed for edge in node.edges or () if edge is not None):
-            needed.add(id(node))
+        if not needed.isdisjoint(node.edges or ()):
+            needed.add(node)
     return needed
 
 

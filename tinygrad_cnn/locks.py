@@ -40,6 +40,12 @@ _shared: dict[int, weakref.ref[Array]] = {}
 _dropped: deque[Sequence[Any]] = deque()  # values of nodes that are gone, while the guard was taken
 
 
+class Arrays(tuple[Any, ...]):
+    """Several arrays (and numbers) that a node saves under one name; a plain tuple of a node is a shape."""
+
+    __slots__ = ()
+
+
 def owner_of(array: Array) -> Array:
     """The array that owns the memory of `array`, or the outermost one if the memory is not NumPy's."""
     while isinstance(array.base, np.ndarray):
@@ -48,14 +54,14 @@ def owner_of(array: Array) -> Array:
 
 
 def acquire(values: list[Any]) -> None:
-    """Count the arrays among the values that a node saves, and in the tuples among them, until `release`.
+    """Count the arrays among the values that a node saves, and in the `Arrays` among them, until `release`.
 
     A copy takes the place of a shared array, which is appended, counted and sealed too.
     """
     if _dropped:
         _sweep()
     shared: list[Array] = []
-    others: list[Array] = []  # the shared ones of the tuples
+    others: list[Array] = []  # the shared ones of the `Arrays`
     _take()
     try:
         for i, array in enumerate(values):
@@ -66,10 +72,10 @@ def acquire(values: list[Any]) -> None:
                     array = values[i] = array.copy()
                     key = id(array)
                 _counts[key] = _counts.get(key, 0) + 1
-            elif type(array) is tuple and np.ndarray in map(type, array):
+            elif type(array) is Arrays:
                 among = list(array)
                 acquire(among)
-                values[i] = tuple(among[: len(array)])
+                values[i] = Arrays(among[: len(array)])
                 others += among[len(array) :]
         for array in shared:
             key = id(owner_of(array))
@@ -96,7 +102,7 @@ def release(values: Sequence[Any]) -> None:
                     if key in _sealed:
                         for sealed in _sealed.pop(key):
                             sealed.setflags(write=True)
-            elif type(array) is tuple and np.ndarray in map(type, array):
+            elif type(array) is Arrays:
                 release(array)
     finally:
         _give()
@@ -117,10 +123,10 @@ def _sweep() -> None:
 
 
 def arrays_in(values: Sequence[Any]) -> list[Array]:
-    """The arrays among saved values: those of a variadic op stand in a tuple, as do the numbers of a shape."""
+    """The arrays among saved values, and in the `Arrays` among them."""
     found: list[Array] = []
     for value in values:
-        found += [x for x in (value if type(value) is tuple else (value,)) if isinstance(x, np.ndarray)]
+        found += [x for x in (value if type(value) is Arrays else (value,)) if isinstance(x, np.ndarray)]
     return found
 
 
@@ -148,7 +154,7 @@ def seal(array: Array) -> Array:
 
 
 def seal_in(values: Sequence[Any]) -> None:
-    """Seal the arrays among the values, and in the tuples among them."""
+    """Seal the arrays among the values, and in the `Arrays` among them."""
     for array in arrays_in(values):
         seal(array)
 

@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Observer:
-    """Who sets `state.observer` to one of these is told of each op that the thread runs; `graph` has several."""
+    """Who sets `state.now.observer` to one of these is told of each op that the thread runs; `graph` has several."""
 
     def computed(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], out: Any) -> None:
         """An op was called with at least one Tensor among its array arguments, and gave the Tensor `out`."""
@@ -49,14 +49,24 @@ class _Both(Observer):
             observer.stepped(*what)
 
 
-class _State(threading.local):
+class Activity:
     """What one thread is doing: does it record, inside which module, for which call of a composite, who watches."""
 
-    grad = True
-    inference = False
-    path = ""
-    label: tuple[str, int] | None = None  # a composite's name, and the number of the call
-    observer: Observer | None = None
+    __slots__ = ("grad", "inference", "label", "observer", "path")
+
+    def __init__(self) -> None:
+        self.grad = True
+        self.inference = False
+        self.path = ""
+        self.label: tuple[str, int] | None = None  # a composite's name, and the number of the call
+        self.observer: Observer | None = None
+
+
+class _State(threading.local):
+    """`state.now` is what this thread is doing; to look at thread-local storage costs more than the rest of a check."""
+
+    def __init__(self) -> None:
+        self.now = Activity()
 
 
 state = _State()
@@ -65,22 +75,23 @@ state = _State()
 @contextmanager
 def watched_by(observer: Observer | None) -> Iterator[None]:
     """In the block, `observer` is told of each op, besides whoever watched before; with None nobody is."""
-    before = state.observer
-    state.observer = _Both(before, observer) if before and observer else observer
+    now = state.now
+    before = now.observer
+    now.observer = _Both(before, observer) if before and observer else observer
     try:
         yield
     finally:
-        state.observer = before
+        now.observer = before
 
 
 def is_grad_enabled() -> bool:
     """Whether ops that this thread calls now are recorded."""
-    return state.grad and not state.inference
+    return state.now.grad and not state.now.inference
 
 
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is inside `inference_mode`."""
-    return state.inference
+    return state.now.inference
 
 
 class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
@@ -95,21 +106,21 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool) -> None:
         self.mode = mode
-        self.previous = state.grad
-        state.grad = mode
+        self.previous = state.now.grad
+        state.now.grad = mode
 
     def _recreate_cm(self) -> set_grad_enabled:
         return set_grad_enabled(self.mode)
 
     def __call__(self, func: F) -> F:
-        state.grad = self.previous  # as a decorator it acts in the calls, not where it is written
+        state.now.grad = self.previous  # as a decorator it acts in the calls, not where it is written
         return super().__call__(func)
 
     def __enter__(self) -> None:
-        state.grad = self.mode
+        state.now.grad = self.mode
 
     def __exit__(self, *exc: object) -> None:
-        state.grad = self.previous
+        state.now.grad = self.previous
 
 
 class _Mode(ContextDecorator):
@@ -146,11 +157,15 @@ class _Mode(ContextDecorator):
         return new
 
     def __enter__(self) -> None:
-        self.previous = {name: getattr(state, name) for name in self.fields}
-        vars(state).update(self.fields)
+        self.previous = {name: getattr(state.now, name) for name in self.fields}
+        self._set(self.fields)
 
     def __exit__(self, *exc: object) -> None:
-        vars(state).update(self.previous)
+        self._set(self.previous)
+
+    def _set(self, fields: dict[str, bool]) -> None:
+        for name, value in fields.items():
+            setattr(state.now, name, value)
 
 
 class no_grad(_Mode):  # noqa: N801 - PyTorch's name

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Node, no_grad, wrap
+from tinygrad_cnn.autograd import Edge, Node, no_grad, wrap
 from tinygrad_cnn.ops.conv import conv_geometry
 from tinygrad_cnn.ops.linear import einsum_grad
 from tinygrad_cnn.tensor import Tensor
@@ -60,43 +60,43 @@ def _pass(losses: Tensor, targets: list[Tensor], weights: np.ndarray[Any, Any]) 
     n = len(losses)
     order, _ = autograd.reachable([losses.edge])
     of_parameters = _parameter_side(order, targets, n)
-    if id(losses.edge) in of_parameters:
+    if losses.edge in of_parameters:
         raise ValueError(f"per_sample_grad: no op has the {n} samples in the first dimension of its result")
-    needed = autograd.leading_to(order, set(map(id, targets)))
-    pending: dict[int, Any] = {id(losses.edge): weights.astype(losses.dtype)}
+    needed = autograd.leading_to(order, set(targets))
+    pending: dict[Edge, Any] = {losses.edge: weights.astype(losses.dtype)}
     with no_grad():
         for node in order:
-            g = pending.pop(id(node), None)
+            g = pending.pop(node, None)
             if g is None or node.edges is None:
                 continue
-            wants = [edge is not None and id(edge) in needed for edge in node.edges]
-            if id(node) in of_parameters:
+            wants = [edge is not None and edge in needed for edge in node.edges]
+            if node in of_parameters:
                 _push_stacked(node, g, wants, pending)
                 continue
-            onward = tuple(w and id(e) not in of_parameters for w, e in zip(wants, node.edges, strict=True))
+            onward = tuple(w and e not in of_parameters for w, e in zip(wants, node.edges, strict=True))
             autograd.step(node, g, onward, pending, create_graph=False)
             for i, edge in enumerate(node.edges):
                 if edge is not None and wants[i] and not onward[i]:
                     gx = _sample_gradient(node, i, g, edge.shape, n)
-                    pending[id(edge)] = pending[id(edge)] + gx if id(edge) in pending else gx
+                    pending[edge] = pending[edge] + gx if edge in pending else gx
     zeros = [np.zeros((n, *x.shape), x.dtype) for x in targets]
-    return [pending.get(id(x), zero) for x, zero in zip(targets, zeros, strict=True)]
+    return [pending.get(x, zero) for x, zero in zip(targets, zeros, strict=True)]
 
 
-def _parameter_side(order: list[Node], targets: list[Tensor], n: int) -> set[int]:
-    """The ids of the targets, and of the nodes that depend on nothing else."""
-    found = set(map(id, targets))
+def _parameter_side(order: list[Node], targets: list[Tensor], n: int) -> set[Edge]:
+    """The targets, and the nodes that depend on nothing else."""
+    found: set[Edge] = set(targets)
     for node in reversed(order):
         edges = node.edges or ()
-        known = [edge is not None and id(edge) in found for edge in edges]
+        known = [edge is not None and edge in found for edge in edges]
         constants = all(ok or edge is None for ok, edge in zip(known, edges, strict=True))
         # A constant argument may be the batch itself; then the result has its length.
         if any(known) and constants and (all(known) or not node.shape or node.shape[0] != n):
-            found.add(id(node))
+            found.add(node)
     return found
 
 
-def _push_stacked(node: Node, g: Any, wants: list[bool], pending: dict[int, Any]) -> None:
+def _push_stacked(node: Node, g: Any, wants: list[bool], pending: dict[Edge, Any]) -> None:
     """Through a node that depends on parameters alone, with one gradient a sample stacked in `g`."""
     assert node.edges is not None
     for i, edge in enumerate(node.edges):
@@ -104,11 +104,11 @@ def _push_stacked(node: Node, g: Any, wants: list[bool], pending: dict[int, Any]
             one = tuple(k == i for k in range(len(wants)))
             rows = []
             for row in g:
-                alone: dict[int, Any] = {}
+                alone: dict[Edge, Any] = {}
                 autograd.step(node, row, one, alone, create_graph=False)
-                rows.append(alone[id(edge)])
+                rows.append(alone[edge])
             gx = np.stack(rows)
-            pending[id(edge)] = pending[id(edge)] + gx if id(edge) in pending else gx
+            pending[edge] = pending[edge] + gx if edge in pending else gx
 
 
 def _sample_gradient(node: Node, i: int, g: Any, shape: tuple[int, ...], n: int) -> Any:

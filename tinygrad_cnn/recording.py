@@ -39,7 +39,7 @@ import numpy as np
 from tinygrad_cnn import locks, source
 from tinygrad_cnn.dtypes import plain_array, promote
 from tinygrad_cnn.kernels.memory import kernel_context
-from tinygrad_cnn.modes import state
+from tinygrad_cnn.modes import Activity, state
 
 if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
@@ -415,16 +415,16 @@ class Op(Generic[P]):
             out = np.asarray(out)
         if not tensors:
             return out  # type: ignore[no-any-return]
-        node = None
-        if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
+        node, now = None, state.now
+        if needs and self.differentiable and now.grad and not now.inference and out.dtype.kind == "f":
             if foreign:  # the caller's own arrays: there may be views of them that no lock reaches
                 for x in inputs:
                     if type(x) is np.ndarray:
                         locks.share(x)
-            node = self.record(arrays, params, edges, needs, out, kept)
+            node = self.record(arrays, params, edges, needs, out, kept, now)
         result = wrap(out, node)
-        if state.observer is not None:
-            state.observer.computed(self, inputs, params, result)
+        if now.observer is not None:
+            now.observer.computed(self, inputs, params, result)
         return result
 
     def method(self) -> Callable[..., Any]:
@@ -449,8 +449,9 @@ class Op(Generic[P]):
         return run(self.kernel, **dict(zip(self.arguments, values, strict=True)), **params)
 
     def record(
-        self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any
-    ) -> Node:
+        self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any,
+        now: Activity,
+    ) -> Node:  # fmt: skip
         """The node of a call: where its gradients go, what its rules will want, and who called."""
         node = Node()
         node.values = ()
@@ -462,8 +463,8 @@ class Op(Generic[P]):
         node.shape = out.shape
         node.dtype = out.dtype
         node.seq = next(Node.counter)
-        node.path = state.path
-        node.label = state.label
+        node.path = now.path
+        node.label = now.label
         node.hooks = None
         node.code, node.instruction = source.user_line()
         key = needs | 1 << len(edges)  # the bit above those of the arguments tells their number
@@ -493,9 +494,9 @@ class Op(Generic[P]):
         if name == "out":
             return out
         if name == self.keeps:
-            return kept
+            return locks.Arrays(kept) if type(kept) is tuple else kept
         if name in self.places:  # of a variadic op: all of them
-            return tuple(arrays[self.places[name] :])
+            return locks.Arrays(arrays[self.places[name] :])
         return tuple(map(np.shape, arrays[self.places[name.removesuffix("_shape")] :]))
 
     def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
@@ -505,20 +506,21 @@ class Op(Generic[P]):
         if not text.startswith(f"{self.name}: "):
             text = f"{self.name}: {text}"
         if " — at " not in text:
-            text = f"{text} — at {source.describe(*source.user_line(), state.path)}"
-        if state.observer is not None:
-            state.observer.failed(self, inputs, params, text)
+            text = f"{text} — at {source.describe(*source.user_line(), state.now.path)}"
+        if state.now.observer is not None:
+            state.now.observer.failed(self, inputs, params, text)
         return (type(error) if type(error).__init__ is kind.__init__ else kind)(text)
 
     # -- gradients --
 
     def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
         """The gradients of the array arguments that want one, given the gradient `g` of the result."""
+        plan = node.plan
         if self.fused and not create_graph:
-            result: Sequence[Any] = self._run(self.fused, node.plan.fused, node, g, False, wants)
+            result: Sequence[Any] = self._run(self.fused, plan.fused, node, g, False, wants)
             return result
         found: list[Any] = [None] * len(wants)
-        for i, rule, sources in node.plan.rules:
+        for i, rule, sources in plan.rules:
             if wants[i]:
                 found[i] = self._run(rule, sources, node, g, create_graph, i)
         return found
@@ -587,8 +589,8 @@ def _of_one(op: Any) -> Callable[..., Any]:
     kernel, defaults, copy, differentiable = op.kernel, op.defaults, kernel_context.copy, op.differentiable
 
     def method(x: Any, *rest: Any, **named: Any) -> Any:
-        a = x._array
-        if rest or named or a.dtype.kind != "f" or state.observer is not None:
+        a, now = x._array, state.now
+        if rest or named or a.dtype.kind != "f" or now.observer is not None:
             return op(x, *rest, **named)
         try:
             out = copy().run(kernel, a)
@@ -596,8 +598,8 @@ def _of_one(op: Any) -> Callable[..., Any]:
             return op(x)  # which raises it again, and says where
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        if x.tracked and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-            return wrap(out, op.record((a,), defaults, (x if x.node is None else x.node,), 1, out, None))
+        if x.tracked and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
+            return wrap(out, op.record((a,), defaults, (x.node or x,), 1, out, None, now))
         return wrap(out)
 
     return method
@@ -610,16 +612,16 @@ def _of_two(op: Any) -> Callable[..., Any]:
     )  # fmt: skip
 
     def method(x: Any, y: Any = None, *rest: Any, **named: Any) -> Any:
-        a = x._array
+        a, b, now = x._array, y, state.now
         needs: int = x.tracked
-        b = y
         if isinstance(y, Variable):
             b = y._array
-            needs |= y.tracked << 1
+            if y.tracked:
+                needs |= 2
             usual = b.dtype is a.dtype
         else:
             usual = promotes and (type(y) is float or type(y) is int)
-        if not usual or rest or named or a.dtype.kind != "f" or state.observer is not None:
+        if not usual or rest or named or a.dtype.kind != "f" or now.observer is not None:
             return op(x, *(() if y is None else (y,)), *rest, **named)
         try:
             out = copy().run(kernel, a, b)
@@ -627,9 +629,9 @@ def _of_two(op: Any) -> Callable[..., Any]:
             return op(x, y)  # which raises it again, and says where
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        if needs and differentiable and state.grad and not state.inference and out.dtype.kind == "f":
-            edges = (x if x.node is None else x.node) if needs & 1 else None, y.edge if needs & 2 else None
-            return wrap(out, op.record((a, b), defaults, edges, needs, out, None))
+        if needs and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
+            edges = x.node or x if x.tracked else None, y.node or y if needs & 2 else None
+            return wrap(out, op.record((a, b), defaults, edges, needs, out, None, now))
         return wrap(out)
 
     return method
@@ -722,13 +724,14 @@ def composite(function: Callable[P, Any]) -> Callable[P, Tensor]:
 
     @functools.wraps(function)
     def labelled(*args: Any, **kwargs: Any) -> Any:
-        if state.label:
+        now = state.now
+        if now.label:
             return function(*args, **kwargs)
-        state.label = name, next(_composite_calls)
+        now.label = name, next(_composite_calls)
         try:
             return function(*args, **kwargs)
         finally:
-            state.label = None
+            now.label = None
 
     return labelled
 
@@ -739,13 +742,14 @@ GRADIENT = "gradient of "
 @contextmanager
 def labelled_as_gradient(node: Node) -> Iterator[None]:
     """In the block, what is recorded stands in a picture as the gradient of `node`; of a higher order, as that."""
-    before = state.label
+    now = state.now
+    before = now.label
     order = 1 + (node.label[0].count(GRADIENT) if node.label else 0)
-    state.label = GRADIENT * order + node.op.name, next(_composite_calls)
+    now.label = GRADIENT * order + node.op.name, next(_composite_calls)
     try:
         yield
     finally:
-        state.label = before
+        now.label = before
 
 
 # ---- 4. the ops that the engine itself uses -----------------------------------------------------------------

@@ -275,7 +275,7 @@ class _Builder:
         """What a node keeps for backward: the name, the number of the block of memory, and the block's bytes."""
         found = []
         for name, value in {} if node is None else sorted(node.saved.items()):
-            for x in value if type(value) is tuple else (value,):
+            for x in value if isinstance(value, tuple) else (value,):
                 if isinstance(x, np.ndarray):
                     owner = owner_of(x)
                     found.append((name, self._block(owner), owner.nbytes))

@@ -67,7 +67,9 @@ class Recorder(Observer):
     def _call(self, op: Any, inputs: Sequence[Any], params: dict[str, Any], shape: Any, dtype: Any) -> Call:
         sources = [(argument_name(op, i), self.source(x)) for i, x in enumerate(inputs)]
         code, instruction = user_line()
-        return Call(op, params, sources, shape, dtype, state.path, state.label, code, instruction, inputs=tuple(inputs))
+        return Call(
+            op, params, sources, shape, dtype, state.now.path, state.now.label, code, instruction, inputs=tuple(inputs)
+        )
 
     def source(self, x: Any) -> Any:
         """The call that made `x`, else `x` itself. A detached tensor came from where its array did."""

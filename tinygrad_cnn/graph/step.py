@@ -77,7 +77,7 @@ class BackwardSteps(Iterator[Step]):
         )
         if seed.shape != output.shape:
             raise ValueError(f"backward_steps: the gradient has shape {seed.shape}, the output {output.shape}")
-        self.pending: dict[int, Any] = {id(output.edge): seed.astype(output.dtype)}
+        self.pending: dict[Any, Any] = {output.edge: seed.astype(output.dtype)}
         self.done = 0
         self.last: Step | None = None
         ops = [node.id for node in self.graph.ops]
@@ -93,20 +93,20 @@ class BackwardSteps(Iterator[Step]):
         while self.done < len(self.order):
             node = self.order[self.done]
             self.done += 1
-            g = self.pending.pop(id(node), None)
+            g = self.pending.pop(node, None)
             if g is not None:
                 self.last = self._take(node, g)
                 return self.last
         if not self._finished:
             self._finished = True
             for leaf in self.leaves:
-                if id(leaf) in self.pending:
-                    slope = wrap(np.array(self.pending[id(leaf)]))
+                if leaf in self.pending:
+                    slope = wrap(np.array(self.pending[leaf]))
                     leaf.grad = slope if leaf.grad is None else leaf.grad + slope
         raise StopIteration
 
     def _take(self, node: Node, g: Any) -> Step:
-        sent: dict[int, Any] = {}
+        sent: dict[Any, Any] = {}
         catch = _Catch()
         with no_grad(), np.errstate(all="ignore"), watched_by(catch):
             autograd.step(node, g, node.plan.wants, sent, False)
@@ -134,8 +134,8 @@ class BackwardSteps(Iterator[Step]):
     def ready(self) -> tuple[int, ...]:
         """The numbers of the nodes whose step could come next: their gradient is there, and nobody will add to it."""
         left = self.order[self.done :]
-        waiting = {id(edge) for node in left for edge in node.edges or () if edge is not None}
-        return tuple(sorted(self._numbers[id(n)] for n in left if id(n) in self.pending and id(n) not in waiting))
+        waiting = {edge for node in left for edge in node.edges or ()}
+        return tuple(sorted(self._numbers[id(n)] for n in left if n in self.pending and n not in waiting))
 
     def until(self, name: str) -> Step:
         """Step on until a node of the module `name`, or of the op `name`, has run; LookupError if none is left."""

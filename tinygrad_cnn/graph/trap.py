@@ -94,11 +94,11 @@ class _Watch(Observer):
         origin = _origin(inputs[names.index(bad)]) if bad else ""
         verb = f"passed on {_word(kind)}, which came in as {bad}{origin}" if bad else f"made {_word(kind)}"
         hint = None if bad else _forward_hint(op.name, kind, inputs, arrays)
-        where = describe(*user_line(), state.path)
+        where = describe(*user_line(), state.now.path)
         facts = "; ".join(_facts(name, x) for name, x in zip(names, arrays, strict=True))
         raise NonFiniteError(
             f"{op.name} {verb} {_place(out._array, kind)} — at {where}; {facts}{_sentence(hint)}",
-            kind=kind, op=op.name, path=state.path, where=where, backward=False, argument=bad,
+            kind=kind, op=op.name, path=state.now.path, where=where, backward=False, argument=bad,
         )  # fmt: skip
 
     def stepped(self, node: Node, g: Any, wants: tuple[bool, ...], gradients: Sequence[Any]) -> None:

@@ -81,20 +81,20 @@ class Module:
     forward: Callable[..., Any] = _forward_missing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        before = state.path
+        before = state.now.path
         paths = _running.paths
         if paths is None:
             _running.paths = self._paths_below()
-            state.path = ""
+            state.now.path = ""
         else:
             path = paths.get(id(self))
-            state.path = self._foreign_path(before) if path is None else path
+            state.now.path = self._foreign_path(before) if path is None else path
         try:
             if self._forward_pre_hooks or self._forward_hooks or self._backward_hooks:
                 return self._forward_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         finally:
-            state.path = before
+            state.now.path = before
             if paths is None:
                 _running.paths = None
 

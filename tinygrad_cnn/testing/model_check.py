@@ -154,7 +154,7 @@ class _Calls(Observer):
         arrays = [x._array if isinstance(x, Variable) else x for x in inputs]
         copies = [x.copy() if isinstance(x, np.ndarray) else x for x in arrays]
         code, instruction = user_line()
-        self.seen.append((op, state.path or describe(code, instruction), out.shape, copies, params))
+        self.seen.append((op, state.now.path or describe(code, instruction), out.shape, copies, params))
 
 
 def _leaf(x: Any) -> Any:
