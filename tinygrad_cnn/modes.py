@@ -52,12 +52,13 @@ class _Both(Observer):
 class Activity:
     """What one thread is doing: does it record, inside which module, for which call of a composite, who watches."""
 
-    __slots__ = ("grad", "inference", "label", "observer", "path")
+    __slots__ = ("grad", "inference", "label", "observer", "path", "paths")
 
     def __init__(self) -> None:
         self.grad = True
         self.inference = False
         self.path = ""
+        self.paths: dict[int, str] | None = None  # of the modules below the outermost one that runs, by id
         self.label: tuple[str, int] | None = None  # a composite's name, and the number of the call
         self.observer: Observer | None = None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, Self
@@ -30,13 +29,6 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class _Running(threading.local):
-    """The dotted paths below the outermost module that this thread runs, by the modules' ids."""
-
-    paths: dict[int, str] | None = None
-
-
-_running = _Running()
 _structure = 0  # counts registrations of submodules everywhere: paths worked out at another count are stale
 
 
@@ -81,22 +73,20 @@ class Module:
     forward: Callable[..., Any] = _forward_missing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        before = state.now.path
-        paths = _running.paths
+        now = state.now
+        before, paths = now.path, now.paths
         if paths is None:
-            _running.paths = self._paths_below()
-            state.now.path = ""
+            now.paths = self._paths_below()
+            now.path = ""
         else:
             path = paths.get(id(self))
-            state.now.path = self._foreign_path(before) if path is None else path
+            now.path = self._foreign_path(before) if path is None else path
         try:
             if self._forward_pre_hooks or self._forward_hooks or self._backward_hooks:
                 return self._forward_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         finally:
-            state.now.path = before
-            if paths is None:
-                _running.paths = None
+            now.path, now.paths = before, paths
 
     def _paths_below(self) -> dict[int, str]:
         """The dotted name of each module below this one, by id; worked out again only when the structure changed."""

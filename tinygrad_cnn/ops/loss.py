@@ -122,8 +122,10 @@ def cross_entropy(
         losses = mul(_weighted(_pick(logs, labels, axis), labels, weight), 1 - label_smoothing)
         losses = add(losses, mul(_minus_weighted_sum(logs, weight), label_smoothing / classes))
     else:
-        plain = len(input.shape) == 2
-        losses = softmax_cross_entropy(input, labels) if plain else _pick(log_softmax(input, axis), labels, axis)
+        if len(input.shape) == 2:
+            losses = softmax_cross_entropy(input, target if counts is None else labels)
+        else:
+            losses = _pick(log_softmax(input, axis), labels, axis)
         losses = _weighted(losses, labels, weight)
     return _reduced_over_classes("cross_entropy", losses, labels, counts, weight, reduction)
 
