@@ -601,6 +601,8 @@ def test_signals_reach_who_spins_and_who_sleeps(asleep: bool, monkeypatch: pytes
     monkeypatch.setattr(threads._spin, "processors", 0 if asleep else 64)
     monkeypatch.setattr(threads, "_team", threads._Team())
     kernels.relu(random(10))  # spinning begins with the first compiled kernel
+    threads._spin.prepare()
+    monkeypatch.setattr(threads._spin, "rounds", threads._spin.rounds // 5)  # 200 µs
     rng = np.random.default_rng(0)
     for number in range(2000):
         found = [0, 0, 0]
@@ -613,6 +615,16 @@ def test_signals_reach_who_spins_and_who_sleeps(asleep: bool, monkeypatch: pytes
         threads.run(job, [(i, pause) for i, pause in enumerate(rng.random(3))])
         assert found == [number] * 3
     assert threads._spin.prepare() == (not asleep)
+
+
+def test_one_slow_trial_does_not_make_spinning_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.relu(random(10))
+    trials = iter([0.2, 2e-5, 3e-5, 2e-5, 0.1])
+    clock = (t for trial in trials for t in (0.0, trial))
+    monkeypatch.setattr(threads, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    spin = threads._Spin()
+    spin._load()
+    assert spin.rounds == round(threads.SPIN / 2e-8)
 
 
 def test_without_its_kernels_nobody_spins(monkeypatch: pytest.MonkeyPatch) -> None:
