@@ -53,10 +53,10 @@ def owner_of(array: Array) -> Array:
     return array
 
 
-def acquire(values: list[Any]) -> None:
+def acquire(values: list[Any]) -> list[Array]:
     """Count the arrays among the values that a node saves, and in the `Arrays` among them, until `release`.
 
-    A copy takes the place of a shared array, which is appended, counted and sealed too.
+    A copy takes the place of a shared array, which is counted too, sealed, and returned: it is to be released as well.
     """
     if _dropped:
         _sweep()
@@ -74,17 +74,15 @@ def acquire(values: list[Any]) -> None:
                 _counts[key] = _counts.get(key, 0) + 1
             elif type(array) is Arrays:
                 among = list(array)
-                acquire(among)
-                values[i] = Arrays(among[: len(array)])
-                others += among[len(array) :]
+                others += acquire(among)
+                values[i] = Arrays(among)
         for array in shared:
             key = id(owner_of(array))
             _counts[key] = _counts.get(key, 0) + 1
             seal(array)
     finally:
         _give()
-    if shared or others:
-        values += shared + others
+    return shared + others if others else shared
 
 
 def release(values: Sequence[Any]) -> None:

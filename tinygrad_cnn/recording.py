@@ -136,21 +136,24 @@ def array_of(x: Any) -> np.ndarray[Any, Any]:
 class Plan:
     """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
 
-    `places` tells of each name that backward will want the number of the array argument that it is, and of the one
-    whose shape it is, or -1; `positions` where its value stands in a node's `values`; `wants` which arguments get a
-    gradient.
-    `rules` holds the rules of those, each with the number of its argument, `fused` tells of the shortcut.
+    Of what backward will want, `arrays` numbers the arguments, `others` names what is none, and `shapes` numbers the
+    arguments whose shapes are wanted; `positions` tells where each name's value stands in a node's `values`.
+    `wants` tells which arguments get a gradient, `rules` holds the rules of those, each with the number of its
+    argument, `fused` tells of the shortcut.
     """
 
-    __slots__ = ("fused", "places", "positions", "rules", "wants")
+    __slots__ = ("arrays", "fused", "others", "positions", "rules", "shapes", "wants")
 
     def __init__(
-        self, names: list[str], places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None],
+        self, names: set[str], places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None],
         fused: Rule | None,
     ) -> None:  # fmt: skip
-        shapes = {f"{name}_shape": i for name, i in places.items()}
-        self.places = [(name, places.get(name, -1), shapes.get(name, -1)) for name in names]
-        self.positions = {name: k for k, name in enumerate(names)}
+        arrays = sorted(names & places.keys())
+        of_shape = {f"{name}_shape": i for name, i in places.items()}
+        shapes = sorted(names & of_shape.keys())
+        self.others = sorted(names - {*arrays, *shapes})
+        self.arrays, self.shapes = [places[name] for name in arrays], [of_shape[name] for name in shapes]
+        self.positions = {name: k for k, name in enumerate([*arrays, *self.others, *shapes])}
         self.wants = wants
         self.fused = self.sources(fused)
         self.rules = [(i, rule, self.sources(rule)) for i, rule in enumerate(rules) if wants[i]]
@@ -339,7 +342,7 @@ class Op(Generic[P]):
         wanted = {name for rule in (*asked, self.fused) if rule for name in rule.names}
         unsaved = {"needs", "index"} if self.variadic else {"needs"}
         places = {} if self.variadic else self.places
-        names = sorted(wanted - set(self.statics) - unsaved)
+        names = wanted - set(self.statics) - unsaved
         wants = tuple(bool(needs >> i & 1) for i in range(count))
         return Plan(names, places, wants, rules, self.fused)
 
@@ -472,18 +475,15 @@ class Op(Generic[P]):
         if plan is None:
             plan = self._plans[key] = self._plan(needs, len(edges))
         node.plan = plan
-        if plan.places:
-            values = []
-            for name, i, of in plan.places:
-                if i >= 0:
-                    value = arrays[i]
-                elif of >= 0:
-                    value = arrays[of]
-                    value = value.shape if type(value) is np.ndarray else np.shape(value)
-                else:
-                    value = self._other(name, arrays, out, kept)
-                values.append(value)
-            locks.acquire(values)
+        if plan.positions:
+            values = [arrays[i] for i in plan.arrays]
+            for name in plan.others:
+                values.append(self._other(name, arrays, out, kept))
+            replaced = locks.acquire(values)
+            for i in plan.shapes:
+                value = arrays[i]
+                values.append(value.shape if type(value) is np.ndarray else np.shape(value))
+            values += replaced
             node.values = values
             if self.foreign:
                 locks.seal_in(values)
@@ -537,9 +537,7 @@ class Op(Generic[P]):
             name = self.arguments[min(extra, len(self.arguments) - 1)]
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
         saved, params = node.values, node.params
-        values = []
-        for k, name in sources:
-            values.append(saved[k] if k >= 0 else params.get(name, extra))
+        values = [saved[k] if k >= 0 else params.get(name, extra) for k, name in sources]
         if create_graph:
             values = [
                 self._recorded(node, name, x) if k >= 0 else x for x, (k, name) in zip(values, sources, strict=True)
