@@ -26,6 +26,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import cli, serialization
 from tinygrad_cnn.data import mnist
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.json_text import json_text
 from tinygrad_cnn.train import Checkpoint, History, Run, build, predict
 from tinygrad_cnn.train.images import ink_share, prepare, read_image
 from tinygrad_cnn.train.pictures import draw_pictures
@@ -259,6 +260,28 @@ def test_ctrl_c_in_a_real_process(idx: Path, tmp_path: Path) -> None:
     assert (tmp_path / "r/model.safetensors").exists()
 
 
+@pytest.mark.parametrize("start", ["-m tinygrad_cnn", "tinygrad-cnn", "import"])
+def test_ctrl_c_while_python_still_imports(tmp_path: Path, start: str) -> None:
+    """One line and 130 in the command; in a program that imports the package, what Python does."""
+    (tmp_path / "numpy.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    (tmp_path / "tinygrad-cnn").write_text("from tinygrad_cnn.cli import main\nmain()\n")
+    arguments = {"import": ["-c", "import tinygrad_cnn"]}.get(start, [*start.split(), "train"])
+    path = os.pathsep.join(entry for entry in (str(tmp_path), *sys.path) if entry)
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if start == "import":
+        assert err.splitlines()[-1] == "KeyboardInterrupt"
+    else:
+        assert (process.returncode, err) == (130, "stopped\n")
+
+
 def test_training_stops_early_and_says_so(shell: Shell, idx: Path, tmp_path: Path) -> None:
     common = ["train", "--model", "mlp", "--data", idx, "--optimizer", "sgd", "--lr", "1e-9", "--epochs", "9"]
     out = shell.good(*common, "--patience", "2", "--out", "r").splitlines()
@@ -268,6 +291,41 @@ def test_training_stops_early_and_says_so(shell: Shell, idx: Path, tmp_path: Pat
     assert losses.index(min(losses)) == len(losses) - 3
     assert "stopped early: the test loss has not fallen for 2 epochs" in out
     assert (tmp_path / "r/report.html").exists()
+
+
+def keys_in_the_docs() -> dict[str, set[str]]:
+    page = (Path(__file__).parent.parent / "docs/command-line.md").read_text()
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `")]
+    return {name.strip(" `"): set(re.findall(r"`(\w+)`", keys)) for name, _, keys in rows}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--model", "mlp", "--data", "IDX", "--epochs", "1", "--out", "r"],
+        ["evaluate", "RUN", "--data", "IDX"],
+        ["predict", "RUN", "digit.png"],
+        ["draw", "mlp"],
+        ["diff", "mlp", "mlp"],
+        ["check", "mlp"],
+        ["bench", "--quick", "--workload", "mlp_b128", "--threads", "1"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_is_one_document_with_the_keys_that_the_docs_name(
+    shell: Shell, request: pytest.FixtureRequest, tmp_path: Path, arguments: list[str]
+) -> None:
+    Image.fromarray(mnist()[1].images[0, 0]).save(tmp_path / "digit.png")
+    fixtures = {"IDX": "idx", "RUN": "trained"}
+    given = [request.getfixturevalue(fixtures[a]) if a in fixtures else a for a in arguments]
+    out = shell.good(*given, "--json", *["-"] * (arguments[0] == "bench"))
+    found = json.loads(out, parse_constant=pytest.fail)  # NaN and Infinity are Python's words, not JSON's
+    first = found[0] if isinstance(found, list) else found
+    assert set(first) == keys_in_the_docs()[arguments[0]]
+
+
+def test_json_has_null_where_there_is_no_number() -> None:
+    assert json_text([float("nan"), {"a": (float("-inf"), 1.5)}, "NaN"]) == '[null, {"a": [null, 1.5]}, "NaN"]'
 
 
 def test_the_result_as_json(shell: Shell, idx: Path, tmp_path: Path) -> None:

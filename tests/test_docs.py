@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-from builder import blocks, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+from builder import blocks, formulas, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
 
 from tinygrad_cnn import testing  # noqa: E402
 
@@ -102,13 +102,34 @@ class NoPictures:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_op_has_what_its_section_says(family: str) -> None:
-    """Its text, how its gradient comes about, the rules at ties if it is tested at some, and a graph to draw."""
+    """Its text and formulas, how its gradient comes about, the rules at ties if it has some, and a graph to draw."""
     homes = {e.name: f"{e.home}.{e.name}" for entries in FAMILIES.values() for e in entries}
     for entry in FAMILIES[family]:
         text = ops.entry_text(entry, homes, ops.ties(), NoPictures())
+        assert "**Formula.**" in text
         assert "**Gradient.**" in text
         if entry.public and entry.name not in ("allclose", "equal"):  # which give Python's bool
             assert f"<picture of {entry.name}: <Graph {entry.name}: " in text
+
+
+def test_every_formula_belongs_to_an_op_and_is_all_tex_that_a_browser_gets_as_mathml() -> None:
+    for family, rows in formulas.TABLE.items():
+        assert set(rows) == {entry.name for entry in FAMILIES[family]}
+        for name, lines in rows.items():
+            shown = "".join(formulas.shown(tex) for tex in lines)
+            assert not {"\\", "@", "\n"} & set(shown), f"{name}: {shown}"
+
+
+def test_an_op_without_a_formula_or_with_too_few_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {e.name: f"{e.home}.{e.name}" for entries in FAMILIES.values() for e in entries}
+    mul = next(entry for entry in FAMILIES["elementwise"] if entry.name == "mul")
+    whole = formulas.TABLE["elementwise"]["mul"]
+    monkeypatch.setitem(formulas.TABLE["elementwise"], "mul", whole[:2])
+    with pytest.raises(LookupError, match="mul has 1 gradients"):
+        ops.entry_text(mul, homes, ops.ties(), NoPictures())
+    monkeypatch.delitem(formulas.TABLE["elementwise"], "mul")
+    with pytest.raises(LookupError, match="mul has no formula"):
+        ops.entry_text(mul, homes, ops.ties(), NoPictures())
 
 
 def test_every_row_of_the_ties_belongs_to_an_op() -> None:

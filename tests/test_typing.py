@@ -52,6 +52,21 @@ def main() -> None:
     assert_type(x @ tg.ones(28, 3), tg.Tensor)
     assert_type(F.softmax(x, dim=1), tg.Tensor)
     assert_type(cube(x), tg.Tensor)
+    assert_type(F.max_pool2d(x, 2), tg.Tensor)
+    assert_type(F.pad(x, (1, 1)), tg.Tensor)
+    assert_type(tg.cat([x, x]), tg.Tensor)
+    assert_type(tg.stack([x, x], dim=1), tg.Tensor)
+    assert_type(tg.einsum("nchw->nc", x), tg.Tensor)
+    assert_type(tg.where(x > 0, x, 0.0), tg.Tensor)
+    assert_type(tg.where(x > 0), tuple[tg.Tensor, ...])
+    assert_type(tg.nonzero(x), tg.Tensor)
+    assert_type(tg.max(x), tg.Tensor)
+    assert_type(tg.max(x, dim=1).values, tg.Tensor)
+    assert_type(x.max(1).indices, tg.Tensor)
+    assert_type(x.sort(1).indices, tg.Tensor)
+    assert_type(x.chunk(2), tuple[tg.Tensor, ...])
+    assert_type(x.expand(4, 1, 28, 28), tg.Tensor)
+    assert_type(tg.linalg.norm(x), tg.Tensor)
     x.exp(3)  # type: ignore[call-arg]
     tg.sum(x, axis=1)  # type: ignore[call-arg]
 

@@ -6,6 +6,9 @@ packages (`data`, `graph`, `plot`, `testing`, `train`) are imported when they ar
 
 from __future__ import annotations
 
+from tinygrad_cnn import interrupt  # noqa: F401  (first, so that Ctrl-C in the command is clean from here on)
+
+# isort: split
 import importlib
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,8 @@ import typer
 
 from tinygrad_cnn.bench.command import bench
 from tinygrad_cnn.errors import UserError
+from tinygrad_cnn.interrupt import STOPPED, started
+from tinygrad_cnn.json_text import json_text
 from tinygrad_cnn.testing.command import check
 
 __all__ = ["app", "main"]
@@ -142,11 +143,11 @@ def train(
     if not job.finish(run, trainer, test_set, say, patience=patience, tensorboard=tensorboard):
         folder = shlex.quote(str(run.folder))
         say(f"stopped after batch {trainer.step}; go on with: tinygrad-cnn train --resume {folder}")
-        raise typer.Exit(130)
+        raise typer.Exit(STOPPED)
     say(f"report: {run.folder / 'report.html'}")
     say(f"test accuracy: {trainer.history.last['test_accuracy']:.4f}")
     if as_json:
-        typer.echo(json.dumps({"run": str(run.folder), **trainer.history.last}))
+        typer.echo(json_text({"run": str(run.folder), **trainer.history.last}))
 
 
 @app.command()
@@ -176,7 +177,7 @@ def evaluate(
     test_set = test_set.normalize(opened.config.mean, opened.config.std)
     score = score_of(model, test_set)
     if as_json:
-        typer.echo(json.dumps({"test_loss": score.loss, "test_accuracy": score.accuracy, "samples": len(test_set)}))
+        typer.echo(json_text({"test_loss": score.loss, "test_accuracy": score.accuracy, "samples": len(test_set)}))
         return
     typer.echo(f"test loss: {score.loss:.4f}")
     typer.echo(f"test accuracy: {score.accuracy:.4f}")
@@ -211,7 +212,7 @@ def predict(
         for path, row, first in zip(images, rows, top, strict=True)
     ]
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json_text(found))
         return
     for path, row, first in zip(images, rows, top, strict=True):
         words = ", ".join(f"{config.classes[i]} ({100 * row[i]:.1f} %)" for i in first)
@@ -257,6 +258,7 @@ def draw(
     backward: Annotated[bool, typer.Option("--backward", help="Run backward, and draw the gradients too.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text, and draw nothing.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Print the table of layers, and draw nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the graph as JSON, and draw nothing.")] = False,
 ) -> None:
     """Draw the graph of a model: every op, with shapes. What is measured is so on random numbers.
 
@@ -265,6 +267,9 @@ def draw(
 
     try:
         captured, name = _graph(target, input_shape)
+        if as_json:
+            typer.echo(json_text(captured.to_dict()))
+            return
         if text or summary:
             typer.echo(captured.summary() if summary else str(captured))
             return
@@ -308,7 +313,7 @@ def diff(
         found = graph.diff(_graph(a, input_shape)[0], _graph(b, input_shape)[0])
         if output is not None:
             found.save(output)
-        typer.echo(json.dumps(found.to_dict()) if as_json else str(found))
+        typer.echo(json_text(found.to_dict()) if as_json else str(found))
         if output is not None and not as_json:
             typer.echo(f"{output}: {found.union()!r}")
     except (ValueError, TypeError, RuntimeError) as error:
@@ -343,7 +348,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
     found = facts()
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json_text(found))
         return
     width = max(map(len, found))
     for name, value in found.items():
@@ -358,12 +363,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 if all went well, 2 with one line on stderr if the user can put it right."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        started()
         code = app(given or ["--help"], prog_name="tinygrad-cnn", standalone_mode=False)
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()  # whoever read our output has gone; Python would complain about that at exit

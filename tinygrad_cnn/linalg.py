@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from tinygrad_cnn.ops.linear import matmul
 from tinygrad_cnn.ops.reduce import Dim, amax, amin, sum, vector_norm
 from tinygrad_cnn.ops.shape import movedim, transpose, unsqueeze
 
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
+
 __all__ = ["matrix_norm", "norm", "svdvals", "vector_norm"]
 
 
-def norm(A: Array, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(A: Array, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The norm of a vector or a matrix.
 
     Without `ord` the square root of the sum of squares, over `dim` or all dimensions. With it, `vector_norm` along
@@ -37,7 +40,7 @@ def norm(A: Array, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, d
     return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
 
 
-def matrix_norm(A: Array, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
+def matrix_norm(A: Array, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The norm of the matrices that the two dimensions `dim` span.
 
     ord: "fro", the square root of the sum of squares; "nuc", the sum of the singular values; 2 and -2, the largest

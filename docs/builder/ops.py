@@ -1,8 +1,8 @@
 """The pages of the ops: one a family, written from the ops themselves.
 
-What an op computes is its docstring, its gradient is the source of its rules, its ties are the rows of
-docs/ties-and-kinks.md that name it, and its picture is the graph of the example in its docstring (or, where that has
-none, of a small call that the gradient tests make). An op without one of these stops the build.
+What an op computes is its docstring and a formula, its gradient is formulas and the source of its rules, its ties are
+the rows of docs/ties-and-kinks.md that name it, and its picture is the graph of the example in its docstring (or, where
+that has none, of a small call that the gradient tests make). An op without one of these stops the build.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import hypothesis
 import numpy as np
 
 import tinygrad_cnn as tg
+from builder.formulas import Formulas, formulas_of
 from builder.markdown import cell, described, docstring, first_sentence, parameters
 from builder.pictures import Pictures
 from tinygrad_cnn import nn, ops
@@ -59,9 +60,12 @@ FILES = {"index": "indexing"}  # index.md is the first page of a folder
 
 INTRODUCTION = """# The ops
 
-The {count} functions that models are made of, by family. For each: what it computes, with shapes and an example; its
-gradient, which is the code that runs; what it does at ties and kinks, if it has some; and the graph of the example, on
-which dashed edges are gradients (of a gradient of ones at the output).
+The {count} functions that models are made of, by family. For each: what it computes, with shapes, an example and a
+formula; its gradient, as formulas and as the code that runs; what it does at ties and kinks, if it has some; and the
+graph of the example, on which dashed edges are gradients (of a gradient of ones at the output).
+
+In the formulas, $[\\dots]$ is 1 where what stands in it is true and 0 elsewhere, and $\\bar{{x}}$ is the gradient that
+$x$ gets. What an argument that was broadcast gets is summed back to its shape.
 
 These pages are written by the build from the ops themselves. `tinygrad_cnn.NAME` and `tinygrad_cnn.ops.NAME` are the
 same function. An op is one kernel with gradient rules; a function made of ops has none of its own, and needs none.
@@ -246,13 +250,18 @@ def ties_of(name: str, rows: Rows) -> Rows:
     return found
 
 
-def gradient_of(entry: Entry, graph: Graph | None, homes: dict[str, str]) -> Iterator[str]:
-    """How the gradient comes about: the source of the rules, or the ops that a function is made of."""
+def gradient_of(entry: Entry, graph: Graph | None, homes: dict[str, str], gradients: tuple[str, ...]) -> Iterator[str]:
+    """The gradient: its formulas, and the source of the rules, or the ops that a function is made of."""
     function = entry.function
     if not isinstance(function, Op):
         names = dict.fromkeys(node.name for node in graph.ops if node.name in homes) if graph else {}
         made = ", ".join(f"`{n}`" if n == entry.name else f"{{py:func}}`{n} <{homes[n]}>`" for n in names)
-        yield f"**Gradient.** That of the ops that it is made of{f', in this call {made}' if made else ''}:"
+        if gradients:
+            yield "**Gradient.**"
+            yield from gradients
+            yield f"It comes about as that of the ops that it is made of{f', in this call {made}' if made else ''}:"
+        else:
+            yield "**Gradient.** None: its result carries no gradient. What it is made of:"
         yield code(inspect.unwrap(function), doc=False)
         if entry.name in names:  # the op inside has the function's name, and no section of its own
             yield f"The gradient of the op `{entry.name}` itself; `g` is that of the result."
@@ -262,8 +271,17 @@ def gradient_of(entry: Entry, graph: Graph | None, homes: dict[str, str]) -> Ite
         yield "**Gradient.** None: its result carries no gradient."
         return
     note = " Its arguments broadcast; what they get is summed back to their shapes." if function.broadcasts else ""
-    yield f"**Gradient.** `g` is the gradient of the result.{note}"
+    yield f"**Gradient.**{note}"
+    yield from gradients
     yield from rules_of(function)
+
+
+def check_gradients(entry: Entry, graph: Graph | None, formulas: Formulas) -> None:
+    """LookupError unless each rule of an op, or what a function sends back in its graph, has a formula."""
+    op, has = entry.function, len(formulas.gradients)
+    wanted = len(op.rules) if isinstance(op, Op) else int(graph is not None and any(n.tracked for n in graph.ops))
+    if has < wanted or (isinstance(op, Op) and has > wanted):
+        raise LookupError(f"{entry.name} has {has} gradients in docs/builder/formulas.toml, expected {wanted}")
 
 
 def rules_of(op: Op[Any]) -> Iterator[str]:
@@ -306,7 +324,10 @@ def entry_text(entry: Entry, homes: dict[str, str], rows: Rows, pictures: Pictur
     places = [f"`{where}.{entry.name}`" for where, room in rooms.items() if entry.public and is_in(room, entry)]
     if places:
         parts.append(f"Also as {' and '.join(places)}.")
-    parts += gradient_of(entry, graph, homes)
+    formulas = formulas_of(entry.family, entry.name, parameters(entry.call))
+    check_gradients(entry, graph, formulas)
+    parts += ["**Formula.**", formulas.forward, f"{formulas.legend}."]
+    parts += gradient_of(entry, graph, homes, formulas.gradients)
     found = ties_of(entry.name, rows) if entry.public else []
     if found:
         listed = "; ".join(f"{where or 'always'}: {gradient}" for _, where, gradient in found)

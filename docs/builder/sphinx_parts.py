@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from builder.blocks import ROOT
+from builder.formulas import html
 
 
 class Source(SphinxDirective):
@@ -35,13 +35,13 @@ class Source(SphinxDirective):
 
 def inline_math(translator: Any, node: nodes.math) -> None:
     """A formula in a line."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(html(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def block_math(translator: Any, node: nodes.math_block) -> None:
     """A formula on a line of its own."""
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(f'<div class="math">{html(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 

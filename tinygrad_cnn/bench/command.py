@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +36,7 @@ def bench(
     from tinygrad_cnn.bench.growth import plot
     from tinygrad_cnn.bench.suites import SUITES
     from tinygrad_cnn.errors import UserError
+    from tinygrad_cnn.json_text import json_text
 
     if suite not in SUITES:
         raise UserError(f"unknown suite {suite!r}, there are {', '.join(SUITES)}")
@@ -45,7 +45,7 @@ def bench(
         length = (1, 0.0) if quick else (rounds, seconds)
         report = run(workload or SUITES[suite], against, threads, *length, status.update)
     if json_file == Path("-"):
-        typer.echo(json.dumps(report.to_dict()))
+        typer.echo(json_text(report.to_dict()))
         json_file = None
     else:
         console.print(report.table())

@@ -424,7 +424,7 @@ def _leaf(value: Any, tracked: bool) -> Any:
     """An input as a leaf of its own, which requires grad if it did, or if it is to."""
     if not isinstance(value, (Variable, np.ndarray)):
         return value
-    leaf = Tensor(value._array if isinstance(value, Variable) else value)
+    leaf = Tensor(value)
     required = tracked or (isinstance(value, Variable) and value.tracked)
     return leaf.requires_grad_(required and _is_float(value))
 

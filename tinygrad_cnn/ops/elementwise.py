@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, op
 from tinygrad_cnn.dtypes import get_default_dtype, promote
 from tinygrad_cnn.ops.comparison import eq, ge, gt, isfinite, le, logical_and, logical_or, lt
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "abs", "add", "addcdiv", "addcmul", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "clone", "div", "erf",
@@ -90,7 +93,7 @@ def sub_grad_other(g: Array, alpha: float) -> Array:
     return -g if alpha == 1 else g * -alpha
 
 
-def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """other - alpha · input.
 
     >>> import tinygrad_cnn as tg
@@ -164,7 +167,7 @@ def check_divisor(other: Any) -> None:
         raise ValueError("other holds a 0, a division of integers expects none")
 
 
-def floor_divide(input: Any, other: Any) -> Any:
+def floor_divide(input: Any, other: Any) -> Tensor:
     """input / other, rounded downwards: `div` with rounding_mode="floor".
 
     >>> import tinygrad_cnn as tg
@@ -291,7 +294,7 @@ def lerp_grad_weight(g: Array, input: Array, end: Array) -> Array:
     return g * (end - input)
 
 
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """input + value · tensor1 · tensor2.
 
     >>> import tinygrad_cnn as tg
@@ -301,7 +304,7 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """input + value · tensor1 / tensor2.
 
     >>> import tinygrad_cnn as tg
@@ -692,6 +695,10 @@ def where_grad_other(g: Array, condition: Array) -> Array:
     return where(condition, 0.0, g)
 
 
+@overload
+def where(condition: Any) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Any, input: Any, other: Any) -> Tensor: ...
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """The elements of `input` where `condition` is true, those of `other` elsewhere; the three broadcast.
 
@@ -849,7 +856,7 @@ def clamp_grad_max(g: Array, input: Array, min: Array | None, max: Array) -> Arr
 clip = clamp
 
 
-def clamp_min(input: Any, min: Any) -> Any:
+def clamp_min(input: Any, min: Any) -> Tensor:
     """The input, no smaller than `min`.
 
     >>> import tinygrad_cnn as tg
@@ -859,7 +866,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     return clamp(input, min, None)
 
 
-def clamp_max(input: Any, max: Any) -> Any:
+def clamp_max(input: Any, max: Any) -> Tensor:
     """The input, no larger than `max`.
 
     >>> import tinygrad_cnn as tg

@@ -7,12 +7,15 @@ Reading and writing are each other's gradient rules: `getitem` with `scatter_int
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op, wrap
 from tinygrad_cnn.ops.elementwise import times, where
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "argsort",
@@ -38,8 +41,8 @@ __all__ = [
 class Sorted(NamedTuple):
     """The elements in order, and the positions along the dimension that they came from."""
 
-    values: Any
-    indices: Any
+    values: Tensor
+    indices: Tensor
 
 
 def axis_of(dim: int, ndim: int) -> int:
@@ -84,7 +87,7 @@ def scatter_into_grad(g: Array, index: Any) -> Array:
     return getitem_op(g, index=index)
 
 
-def getitem(input: Array, index: Any) -> Any:
+def getitem(input: Array, index: Any) -> Tensor:
     """`input[index]`, with everything that PyTorch allows as an index, and its rules.
 
     Integers, slices, None, `...`, and integer or boolean arrays, lists and Tensors in any mix. A result of integers
@@ -104,7 +107,7 @@ def getitem(input: Array, index: Any) -> Any:
     return getitem_op(input, index=advanced) if advanced is not None else input
 
 
-def index_put(input: Array, indices: Any, values: Array, accumulate: bool = False) -> Any:
+def index_put(input: Array, indices: Any, values: Array, accumulate: bool = False) -> Tensor:
     """A copy of the input in which `input[indices] = values` was done, or `+=` with `accumulate`.
 
     `values` broadcasts to the shape of `input[indices]`. With accumulate a position that occurs twice is added to
@@ -122,7 +125,7 @@ def index_put(input: Array, indices: Any, values: Array, accumulate: bool = Fals
     return changed if basic is None else put(input, changed, index=basic)
 
 
-def _put(input: Any, index: Any, values: Any, accumulate: bool) -> Any:
+def _put(input: Any, index: Any, values: Any, accumulate: bool) -> Tensor:
     target = np.broadcast_to(np.False_, input.shape)[index].shape
     shape = np.shape(values)
     while len(shape) > len(target) and shape[0] == 1:
@@ -134,7 +137,8 @@ def _put(input: Any, index: Any, values: Any, accumulate: bool) -> Any:
     except ValueError:
         raise ValueError(f"index_put: values are {shape}, the index selects {target}") from None
     if accumulate:
-        return input + scatter_into(values, index=index, shape=input.shape)
+        added: Tensor = input + scatter_into(values, index=index, shape=input.shape)
+        return added
     return put(input, values, index=index)
 
 
@@ -366,7 +370,7 @@ def _in_corner(g: Array, shape: tuple[int, ...]) -> Array:
 
 
 @numpy_words
-def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Any:
+def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Tensor:
     """The elements at positions `indices` along `dim`; the other dimensions broadcast. None: of the flat input.
 
     Negative positions count from the end.
@@ -395,7 +399,7 @@ def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     return (*shape[:dim], 1, *shape[dim + 1 :])
 
 
-def masked_select(input: Array, mask: Array) -> Any:
+def masked_select(input: Array, mask: Array) -> Tensor:
     """The elements where `mask` is true, as a one-dimensional tensor; the two broadcast.
 
     >>> import tinygrad_cnn as tg
@@ -548,6 +552,12 @@ def argwhere(input: Array) -> Any:
 argwhere.name = "nonzero"
 
 
+@overload
+def nonzero(input: Array, *, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Array, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+@overload
+def nonzero(input: Array, *, as_tuple: bool) -> Any: ...
 def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not zero: (count, ndim), or a tuple with one (count,) a dimension.
 
@@ -579,7 +589,7 @@ def unique(
     return chosen[0] if len(chosen) == 1 else tuple(chosen)
 
 
-def bincount(input: Array, weights: Any = None, minlength: int = 0) -> Any:
+def bincount(input: Array, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each of the numbers 0, 1, ... stands in `input` (N,), integers; or the sum of its `weights` (N,).
 
     Nothing is recorded: for sums that have gradients there is `index_add`.

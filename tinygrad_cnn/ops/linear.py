@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tinygrad_cnn.ops.activation import dropout, softmax
 from tinygrad_cnn.ops.elementwise import masked_fill, where
 from tinygrad_cnn.ops.reduce import sum
 from tinygrad_cnn.ops.shape import permute, transpose
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "addmm",
@@ -105,7 +108,7 @@ def _check_dtypes(**arrays: np.ndarray[Any, Any]) -> None:
         raise TypeError(f"{facts}: expected one dtype")
 
 
-def _product(name: str, input: Array, other: Array, ndims: tuple[int, int]) -> Any:
+def _product(name: str, input: Array, other: Array, ndims: tuple[int, int]) -> Tensor:
     """matmul of arrays that must have these numbers of dimensions; leading dimensions must be equal."""
     if (input.ndim, other.ndim) != ndims:
         raise ValueError(f"{name}: {input.shape} and {other.shape}, expected {ndims[0]} and {ndims[1]} dimensions")
@@ -114,7 +117,7 @@ def _product(name: str, input: Array, other: Array, ndims: tuple[int, int]) -> A
     return matmul(input, other)
 
 
-def mm(input: Array, mat2: Array) -> Any:
+def mm(input: Array, mat2: Array) -> Tensor:
     """The product of two matrices (M, K) and (K, N).
 
     >>> import tinygrad_cnn as tg
@@ -124,7 +127,7 @@ def mm(input: Array, mat2: Array) -> Any:
     return _product("mm", input, mat2, (2, 2))
 
 
-def mv(input: Array, vec: Array) -> Any:
+def mv(input: Array, vec: Array) -> Tensor:
     """The product of a matrix (M, K) and a vector (K,).
 
     >>> import tinygrad_cnn as tg
@@ -134,7 +137,7 @@ def mv(input: Array, vec: Array) -> Any:
     return _product("mv", input, vec, (2, 1))
 
 
-def bmm(input: Array, mat2: Array) -> Any:
+def bmm(input: Array, mat2: Array) -> Tensor:
     """The products of two batches of matrices (B, M, K) and (B, K, N).
 
     >>> import tinygrad_cnn as tg
@@ -144,7 +147,7 @@ def bmm(input: Array, mat2: Array) -> Any:
     return _product("bmm", input, mat2, (3, 3))
 
 
-def dot(input: Array, tensor: Array) -> Any:
+def dot(input: Array, tensor: Array) -> Tensor:
     """The inner product of two vectors.
 
     >>> import tinygrad_cnn as tg
@@ -154,7 +157,7 @@ def dot(input: Array, tensor: Array) -> Any:
     return _product("dot", input, tensor, (1, 1))
 
 
-def outer(input: Array, vec2: Array) -> Any:
+def outer(input: Array, vec2: Array) -> Tensor:
     """Each element of one vector (M,) times each of another (N,): (M, N).
 
     >>> import tinygrad_cnn as tg
@@ -164,7 +167,8 @@ def outer(input: Array, vec2: Array) -> Any:
     """
     if (input.ndim, vec2.ndim) != (1, 1):
         raise ValueError(f"outer: {input.shape} and {vec2.shape}, expected two vectors")
-    return input.reshape((-1, 1)) * vec2.reshape((1, -1))
+    products: Tensor = input.reshape((-1, 1)) * vec2.reshape((1, -1))
+    return products
 
 
 @composite
@@ -204,7 +208,7 @@ def _add(name: str, input: Any, product: Any, beta: float, alpha: float) -> Any:
     return product + (input if beta == 1 else input * beta)
 
 
-def tensordot(a: Array, b: Array, dims: Any = 2) -> Any:
+def tensordot(a: Array, b: Array, dims: Any = 2) -> Tensor:
     """The sum of products over several dimensions: the last `dims` of a with the first of b, or two lists of them.
 
     >>> import tinygrad_cnn as tg
@@ -282,7 +286,7 @@ def _lengths(labels: list[str], shapes: Sequence[Shape]) -> dict[str, int]:
     return lengths
 
 
-def einsum(equation: str, *operands: Any) -> Any:
+def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products in Einstein's notation: the letters name dimensions, those not behind "->" are summed.
 
     Without "->" the result has the letters that occur once, in order. "..." stands for dimensions that broadcast.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from tinygrad_cnn.ops.index import gather
 from tinygrad_cnn.ops.linear import tensordot
 from tinygrad_cnn.ops.reduce import mean
 from tinygrad_cnn.ops.shape import narrow, stack
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -63,7 +66,7 @@ def _check_input(x: Any, n: int, kinds: str = "f") -> None:
         raise TypeError(f"x is {x.dtype}, expected {'numbers' if 'i' in kinds else 'a floating point dtype'}")
 
 
-def _on_batch(pool: Op[Any], n: int, input: Any, *params: Any) -> Any:
+def _on_batch(pool: Op[Any], n: int, input: Any, *params: Any) -> Tensor:
     """Run an op on a batch; one sample (C, *S) becomes a batch of one, and its result a sample again."""
     if input.ndim != n + 1:
         return pool(input, *params)
@@ -147,14 +150,15 @@ def max_pool1d(
     dilation: IntOrInts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor:
     """The largest element of each window along `input` (N, C, L) or (C, L). Everything as for `max_pool2d`.
 
     >>> import tinygrad_cnn as tg
     >>> tg.max_pool1d(tg.tensor([[1.0, 3.0, 2.0, 2.0]]), 2)
     tensor([[3., 2.]])
     """
-    return _max_pool(1, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    found: Tensor = _max_pool(1, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    return found  # with return_indices a pair, which a type checker unpacks alike
 
 
 def max_pool2d(
@@ -165,7 +169,7 @@ def max_pool2d(
     dilation: IntOrInts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor:
     """The largest element of each window over `input` (N, C, H, W) or (C, H, W): (N, C, OH, OW).
 
     stride: by default the kernel size. padding: at most half of the kernel; never chosen. ceil_mode: count a last
@@ -176,7 +180,8 @@ def max_pool2d(
     >>> tg.max_pool2d(tg.tensor([[[1.0, 3.0], [2.0, 2.0]]]), 2)
     tensor([[[3.]]])
     """
-    return _max_pool(2, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    found: Tensor = _max_pool(2, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    return found  # with return_indices a pair, which a type checker unpacks alike
 
 
 def max_pool3d(
@@ -187,14 +192,15 @@ def max_pool3d(
     dilation: IntOrInts = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor:
     """The largest element of each window in `input` (N, C, D, H, W) or (C, D, H, W). As `max_pool2d`.
 
     >>> import tinygrad_cnn as tg
     >>> tg.max_pool3d(tg.ones(1, 2, 4, 4, 4), (1, 2, 4)).shape
     (1, 2, 4, 2, 1)
     """
-    return _max_pool(3, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    found: Tensor = _max_pool(3, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+    return found  # with return_indices a pair, which a type checker unpacks alike
 
 
 # ---- average pools -----------------------------------------------------------------------------------------
@@ -275,7 +281,7 @@ def avg_pool1d(
     padding: IntOrInts = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:
+) -> Tensor:
     """The mean of each window along `input` (N, C, L) or (C, L). Everything as for `avg_pool2d`.
 
     >>> import tinygrad_cnn as tg
@@ -293,7 +299,7 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Any:
+) -> Tensor:
     """The mean of each window over `input` (N, C, H, W) or (C, H, W): (N, C, OH, OW).
 
     stride: by default the kernel size. padding: zeros, at most half of the kernel; count_include_pad=False leaves
@@ -316,7 +322,7 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Any:
+) -> Tensor:
     """The mean of each window in `input` (N, C, D, H, W) or (C, D, H, W). Everything as for `avg_pool2d`.
 
     >>> import tinygrad_cnn as tg

@@ -9,7 +9,7 @@ import builtins
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from tinygrad_cnn.ops.comparison import ne
 from tinygrad_cnn.ops.elementwise import clamp_min, exp, floating, maximum, minimum, where
 from tinygrad_cnn.ops.index import axis_of, gather
 from tinygrad_cnn.ops.shape import cat, diagonal, flip, narrow
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "all",
@@ -50,8 +53,8 @@ Dim = int | Sequence[int] | None
 class Extreme(NamedTuple):
     """The extreme elements along a dimension, and their positions there."""
 
-    values: Any
-    indices: Any
+    values: Tensor
+    indices: Tensor
 
 
 def axes_of(dim: Dim, ndim: int) -> tuple[int, ...]:
@@ -214,7 +217,7 @@ def var_mean(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Tensor, Tensor]:
     """The variance and the mean.
 
     >>> import tinygrad_cnn as tg
@@ -233,7 +236,7 @@ def std_mean(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean.
 
     >>> import tinygrad_cnn as tg
@@ -266,7 +269,7 @@ def logsumexp_grad(g: Array, out: Array, input: Array, dim: Any, keepdim: bool) 
     return spread(g, shape, dim, keepdim) * exp(input - kept(out, shape, dim, keepdim))
 
 
-def trace(input: Array) -> Any:
+def trace(input: Array) -> Tensor:
     """The sum of the diagonal of a matrix.
 
     >>> import tinygrad_cnn as tg
@@ -439,6 +442,10 @@ def _need_elements(input: np.ndarray[Any, Any], dim: Dim) -> None:
         raise ValueError(f"input is {input.shape}, dim {dim}: there is no element to choose")
 
 
+@overload
+def max(input: Array, dim: int, keepdim: bool = False) -> Extreme: ...
+@overload
+def max(input: Array, dim: Tensor | None = None, keepdim: bool = False) -> Tensor: ...
 @numpy_words
 def max(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; with `dim`, (values, indices) along it; with another tensor, `maximum` of the two.
@@ -454,6 +461,10 @@ def max(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     return amax(input) if dim is None else _extreme(input, argmax(input, dim, True), dim, keepdim)
 
 
+@overload
+def min(input: Array, dim: int, keepdim: bool = False) -> Extreme: ...
+@overload
+def min(input: Array, dim: Tensor | None = None, keepdim: bool = False) -> Tensor: ...
 @numpy_words
 def min(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with `dim`, (values, indices) along it; with another tensor, `minimum` of the two.
@@ -531,7 +542,7 @@ def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Any:
 
 
 @numpy_words
-def count_nonzero(input: Array, dim: Dim = None) -> Any:
+def count_nonzero(input: Array, dim: Dim = None) -> Tensor:
     """How many elements over the dimensions `dim` are not 0, as int64.
 
     >>> import tinygrad_cnn as tg
@@ -597,7 +608,7 @@ def vector_norm_grad(g: Array, out: Array, input: Array, ord: float, dim: Dim, k
     return where(zero | none, 0.0, size ** (ord - 1) * sign * (g / length ** (ord - 1)))
 
 
-def norm(input: Array, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def norm(input: Array, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The p-norm of the elements over the dimensions `dim`, all by default: see `linalg.vector_norm`.
 
     p: a number, inf, -inf, "fro", which is 2, or "nuc", the sum of a matrix's singular values.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite
 from tinygrad_cnn.dtypes import result_type
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
+
+if TYPE_CHECKING:
+    from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
     "broadcast_tensors",
@@ -95,7 +98,7 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Any:
     return input.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
 
-def ravel(input: Array) -> Any:
+def ravel(input: Array) -> Tensor:
     """All elements along one dimension; a view where it can be one.
 
     >>> import tinygrad_cnn as tg
@@ -195,7 +198,7 @@ def transpose_grad(g: Array, dim0: int, dim1: int) -> Array:
     return transpose(g, dim0, dim1)
 
 
-def swapaxes(input: Array, axis0: int, axis1: int) -> Any:
+def swapaxes(input: Array, axis0: int, axis1: int) -> Tensor:
     """As `transpose`, under NumPy's name.
 
     >>> import tinygrad_cnn as tg
@@ -205,7 +208,7 @@ def swapaxes(input: Array, axis0: int, axis1: int) -> Any:
     return transpose(input, axis0, axis1)
 
 
-def t(input: Array) -> Any:
+def t(input: Array) -> Tensor:
     """A matrix transposed; with fewer dimensions the input itself.
 
     >>> import tinygrad_cnn as tg
@@ -217,7 +220,7 @@ def t(input: Array) -> Any:
     return transpose(input, 0, 1) if input.ndim == 2 else input
 
 
-def movedim(input: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+def movedim(input: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """The dimensions `source` moved to the places `destination`; the others keep their order.
 
     >>> import tinygrad_cnn as tg
@@ -236,7 +239,7 @@ def movedim(input: Array, source: int | Sequence[int], destination: int | Sequen
 # ---- repeating ---------------------------------------------------------------------------------------------
 
 
-def expand(input: Array, *sizes: Any) -> Any:
+def expand(input: Array, *sizes: Any) -> Tensor:
     """Dimensions of length 1 repeated to `sizes`, without using memory; -1 keeps a length, new ones go in front.
 
     >>> import tinygrad_cnn as tg
@@ -251,7 +254,7 @@ def expand(input: Array, *sizes: Any) -> Any:
     return broadcast_to(input, shape=shape)
 
 
-def broadcast_tensors(*tensors: Array) -> tuple[Any, ...]:
+def broadcast_tensors(*tensors: Array) -> tuple[Tensor, ...]:
     """All of them repeated to their common shape.
 
     >>> import tinygrad_cnn as tg
@@ -262,7 +265,7 @@ def broadcast_tensors(*tensors: Array) -> tuple[Any, ...]:
     return tuple(broadcast_to(x, shape=shape) for x in tensors)
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid whose axes are these one-dimensional tensors: one tensor an axis.
 
     indexing: "ij", the first tensor runs along dimension 0, or "xy", along dimension 1.
@@ -299,7 +302,7 @@ def repeat_grad(g: Array, input_shape: tuple[int, ...], repeats: tuple[int, ...]
     return sum_to(folded, shape=tuple(n for length in lengths for n in (1, length))).reshape(input_shape)
 
 
-def repeat(input: Array, *repeats: Any) -> Any:
+def repeat(input: Array, *repeats: Any) -> Tensor:
     """The whole input repeated repeats[i] times along dimension i; new dimensions go in front.
 
     >>> import tinygrad_cnn as tg
@@ -310,7 +313,7 @@ def repeat(input: Array, *repeats: Any) -> Any:
     return repeat_op(input, repeats=numbers(repeats))
 
 
-def tile(input: Array, dims: Sequence[int]) -> Any:
+def tile(input: Array, dims: Sequence[int]) -> Tensor:
     """As `repeat`, and `dims` may have fewer entries than the input has dimensions: they mean the last ones.
 
     >>> import tinygrad_cnn as tg
@@ -323,7 +326,7 @@ def tile(input: Array, dims: Sequence[int]) -> Any:
 @numpy_words
 def repeat_interleave(
     input: Array, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Any:
+) -> Tensor:
     """Each slice along `dim` repeated, all repetitions of one after the other; without `dim`, each element.
 
     repeats: how often, one number for all or one for each slice (integers, none negative); given alone, as the input,
@@ -379,7 +382,7 @@ def cat_grad(g: Array, tensors_shape: tuple[tuple[int, ...], ...], index: int, d
 
 
 @numpy_words
-def cat(tensors: Sequence[Array], dim: int = 0) -> Any:
+def cat(tensors: Sequence[Array], dim: int = 0) -> Tensor:
     """The tensors one after the other along dimension `dim`; the other dimensions are equal.
 
     >>> import tinygrad_cnn as tg
@@ -413,7 +416,7 @@ def stack_grad(g: Array, index: int, dim: int) -> Array:
 
 
 @numpy_words
-def stack(tensors: Sequence[Array], dim: int = 0) -> Any:
+def stack(tensors: Sequence[Array], dim: int = 0) -> Tensor:
     """The tensors, of one shape, along a new dimension at place `dim`.
 
     >>> import tinygrad_cnn as tg
@@ -425,7 +428,7 @@ def stack(tensors: Sequence[Array], dim: int = 0) -> Any:
     return stack_op(*tensors, dim=dim)
 
 
-def hstack(tensors: Sequence[Array]) -> Any:
+def hstack(tensors: Sequence[Array]) -> Tensor:
     """The tensors side by side: along dimension 1, vectors along 0.
 
     >>> import tinygrad_cnn as tg
@@ -436,7 +439,7 @@ def hstack(tensors: Sequence[Array]) -> Any:
     return cat(rows, dim=0 if rows and rows[0].ndim == 1 else 1)
 
 
-def vstack(tensors: Sequence[Array]) -> Any:
+def vstack(tensors: Sequence[Array]) -> Tensor:
     """The tensors one under the other: along dimension 0, where a vector is one row.
 
     >>> import tinygrad_cnn as tg
@@ -454,7 +457,7 @@ def _at(dim: int, item: Any) -> tuple[Any, ...]:
 
 
 @numpy_words
-def narrow(input: Array, dim: int, start: int, length: int) -> Any:
+def narrow(input: Array, dim: int, start: int, length: int) -> Tensor:
     """The slice of `length` elements along `dim` that begins at `start`; a view.
 
     >>> import tinygrad_cnn as tg
@@ -470,7 +473,7 @@ def narrow(input: Array, dim: int, start: int, length: int) -> Any:
 
 
 @numpy_words
-def select(input: Array, dim: int, index: int) -> Any:
+def select(input: Array, dim: int, index: int) -> Tensor:
     """The slice at position `index` along `dim`, without that dimension; a view.
 
     >>> import tinygrad_cnn as tg
@@ -485,7 +488,7 @@ def select(input: Array, dim: int, index: int) -> Any:
     return getitem_op(input, index=_at(d, int(index)))
 
 
-def split(tensor: Array, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+def split(tensor: Array, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Slices along `dim`: each of that many elements (the last may be smaller), or of the lengths listed.
 
     >>> import tinygrad_cnn as tg
@@ -508,7 +511,7 @@ def split(tensor: Array, split_size_or_sections: int | Sequence[int], dim: int =
 
 
 @numpy_words
-def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` slices along `dim`, equally long but for the last.
 
     >>> import tinygrad_cnn as tg
@@ -522,7 +525,7 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Any, ...]:
 
 
 @numpy_words
-def unbind(input: Array, dim: int = 0) -> tuple[Any, ...]:
+def unbind(input: Array, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices along `dim`, without that dimension.
 
     >>> import tinygrad_cnn as tg
@@ -572,7 +575,7 @@ def _plane(shape: tuple[int, ...], dim1: int, dim2: int) -> tuple[int, int]:
     return d1, d2
 
 
-def diag(input: Array, diagonal: int = 0) -> Any:
+def diag(input: Array, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix; or, of a vector, the matrix with it on the diagonal and zeros elsewhere.
 
     diagonal: which one, > 0 is above.
@@ -585,7 +588,8 @@ def diag(input: Array, diagonal: int = 0) -> Any:
             [0, 2]])
     """
     if input.ndim == 2:
-        return input.diagonal(diagonal)
+        found: Tensor = input.diagonal(diagonal)
+        return found
     if input.ndim != 1:
         raise ValueError(f"diag: input is {input.shape}, expected a vector or a matrix")
     n = input.shape[0] + abs(diagonal)
@@ -718,7 +722,7 @@ def pad_grad(g: Array, pad: tuple[int, ...]) -> Array:
     return pad_op(g, pad=tuple(-p for p in pad))
 
 
-def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Elements added around the input, or cut off where a number is negative.
 
     pad: pairs (before, after), the last dimension's first. mode: "constant" (with `value`, 0 by default),

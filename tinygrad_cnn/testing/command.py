@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ def check(
 
     from tinygrad_cnn import manual_seed, randn
     from tinygrad_cnn.errors import UserError
+    from tinygrad_cnn.json_text import json_text
     from tinygrad_cnn.testing.model_check import check_model
     from tinygrad_cnn.train.target import load_target, shape_hint
 
@@ -38,7 +38,7 @@ def check(
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{error}{shape_hint(input_shape, shape)}") from error
     if as_json:
-        typer.echo(json.dumps(found.to_dict()))
+        typer.echo(json_text(found.to_dict()))
         raise typer.Exit(found.exit_code)
     console = Console()
     console.print(found.table())
