@@ -280,6 +280,7 @@ class Op(Generic[P]):
         self.promotes = promotes
         self.differentiable = differentiable
         self.keeps = keeps
+        self.ours = kernel.__module__.startswith("tinygrad_cnn.")
         self.rules: dict[str, Rule] = {}
         self.fused: Rule | None = None
         self.arguments = tuple(p.name for p in arrays)
@@ -417,7 +418,7 @@ class Op(Generic[P]):
         if needs and self.differentiable and state.grad and not state.inference and out.dtype.kind == "f":
             if foreign:  # the caller's own arrays: there may be views of them that no lock reaches
                 for x in inputs:
-                    if type(x) is np.ndarray:
+                    if isinstance(x, np.ndarray):
                         locks.share(x)
             node = self.record(arrays, params, edges, needs, out, kept)
         result = wrap(out, node)
@@ -529,6 +530,9 @@ class Op(Generic[P]):
             name = self.arguments[min(extra, len(self.arguments) - 1)]
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
         saved, params = node.values, node.params
+        if not self.ours and type(g) is np.ndarray:
+            g = g.view()  # other nodes may have it too, so a rule must not write to it
+            g.setflags(False)  # type: ignore[call-arg]
         values = []
         for k, name in sources:
             values.append(saved[k] if k >= 0 else params.get(name, extra))
