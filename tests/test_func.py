@@ -248,3 +248,23 @@ def test_checkpoint_takes_keywords_and_constants() -> None:
     (g,) = tg.autograd.grad(func.checkpoint(lambda t, k, p: (t**p * k).sum(), x, c, p=3), x, create_graph=True)
     assert g.tolist() == [9, 48]
     assert tg.autograd.grad(g.sum(), x)[0].tolist() == [18, 48]
+
+
+def test_checkpoint_sequential_gives_the_same_gradients() -> None:
+    model = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Tanh(), tg.nn.Linear(4, 4), tg.nn.Tanh(), tg.nn.Linear(4, 1))
+    results = []
+    for run in (
+        model,
+        *(lambda x, n=n: func.checkpoint_sequential(model, n, x, use_reentrant=False) for n in (1, 2, 5)),
+    ):
+        model.zero_grad()
+        x = tg.ones(2, 3, requires_grad=True)
+        run(x).sum().backward()
+        assert x.grad is not None
+        results.append([x.grad.array, *(p.grad.array for p in model.parameters() if p.grad is not None)])
+    assert len(results[0]) == 7
+    for found in results[1:]:
+        for a, b in zip(results[0], found, strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="checkpoint_sequential: 6 segments of 5 functions"):
+        func.checkpoint_sequential(model, 6, x)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tinygrad_cnn.nn import Module
 
 __all__ = [
-    "checkpoint", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad",
-    "vjp",
+    "checkpoint", "checkpoint_sequential", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev",
+    "jvp", "per_sample_grad", "vjp",
 ]  # fmt: skip
 
 
@@ -375,6 +375,33 @@ def checkpoint(
         return found
 
     return checkpointed(*[args[i] for i in places], *used)
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Tensor, use_reentrant: bool = False, preserve_rng_state: bool = True
+) -> Tensor:
+    """The modules of a Sequential, or a list of functions, in `segments` parts, all but the last checkpointed.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+    >>> tg.func.checkpoint_sequential([tg.exp, tg.square, tg.sum], 2, x).backward()
+    >>> x.grad
+    tensor([ 2.0000, 14.7781])
+    """
+    steps = list(functions)
+    if not 1 <= segments <= len(steps):
+        raise ValueError(f"checkpoint_sequential: {segments} segments of {len(steps)} functions")
+
+    def part(start: int, stop: int, x: Any) -> Any:
+        for function in steps[start:stop]:
+            x = function(x)
+        return x
+
+    size = len(steps) // segments
+    for start in range(0, size * (segments - 1), size):
+        input = checkpoint(part, start, start + size, input, preserve_rng_state=preserve_rng_state)
+    last: Tensor = part(size * (segments - 1), len(steps), input)
+    return last
 
 
 def _constants(output: Tensor, start: int) -> list[Any]:
