@@ -487,6 +487,14 @@ def test_a_write_through_a_slice_from_before_the_op_reaches_no_gradient(shared: 
     assert x.grad.tolist() == [2.0, 4.0]
 
 
+def test_an_embedding_is_no_view_of_its_weight() -> None:
+    weight = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for position in (np.int64(1), tg.tensor(1)):
+        with tg.no_grad():
+            tg.embedding(position, weight).fill_(9)
+    assert weight.tolist() == [[1, 2], [3, 4]]
+
+
 def test_a_write_to_an_operand_of_a_subclass_of_ndarray_reaches_no_gradient() -> None:
     class Named(np.ndarray[Any, Any]):
         pass
