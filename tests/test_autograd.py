@@ -157,6 +157,38 @@ def test_recorded_grads_of_two_leaves_are_not_the_same() -> None:
     assert (x.grad.tolist(), y.grad.tolist(), seed.tolist()) == ([10.0, 10.0], [1.0, 1.0], [1.0, 1.0])
 
 
+def test_grads_do_not_share_memory_where_a_shortcut_returns_one_array_twice() -> None:
+    @op
+    def twofold(a: Array, b: Array) -> Any:
+        return a + b
+
+    @twofold.shortcut
+    def twofold_grads(g: Any, needs: Any) -> Any:
+        return [found := g * 2, found]
+
+    x, y = leaf(1.0), leaf(1.0)
+    twofold(x, y).sum().backward()
+    (x * 5).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert (x.grad.tolist(), y.grad.tolist()) == ([7.0], [2.0])
+
+
+def test_a_rule_that_writes_to_its_gradient_raises() -> None:
+    @op
+    def careless(x: Array) -> Any:
+        return x * 1
+
+    @careless.vjp("x")
+    def careless_grad(g: Any) -> Any:
+        g *= 2
+        return g
+
+    x = leaf(1.0)
+    with pytest.raises(ValueError, match="read-only"):
+        (careless(x * 1) + x * 1).backward(tg.tensor(np.ones(1)))
+
+
 def test_grad_of_an_expanded_leaf_is_writeable() -> None:
     x = leaf(1.0, 2.0)
     x.sum().backward()
@@ -453,6 +485,25 @@ def test_a_write_through_a_slice_from_before_the_op_reaches_no_gradient(shared: 
     y.backward()
     assert x.grad is not None
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_an_embedding_is_no_view_of_its_weight() -> None:
+    weight = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for position in (np.int64(1), tg.tensor(1)):
+        with tg.no_grad():
+            tg.embedding(position, weight).fill_(9)
+    assert weight.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_write_to_an_operand_of_a_subclass_of_ndarray_reaches_no_gradient() -> None:
+    class Named(np.ndarray[Any, Any]):
+        pass
+
+    factor = np.array([3.0, 4.0]).view(Named)
+    x = leaf(1.0, 2.0)
+    y = (x * factor).sum()
+    factor[0] = 100.0
+    assert grad(y, x)[0].tolist() == [3.0, 4.0]
 
 
 @pytest.mark.parametrize("base", [False, True], ids=["array", "slice of an array"])

@@ -266,6 +266,22 @@ def test_a_fault_of_a_tiny_gradient_is_seen_in_float32() -> None:
         check_op("tiny", "float32")
 
 
+@pytest.mark.parametrize("error", [0.0, 1e-2])
+def test_numbers_that_are_all_rounded_alike_are_no_fault_and_hide_none(error: float) -> None:
+    """x - tanh(x), whose float32 result is the same multiple of 2**-28 all around this x."""
+
+    def shrunk(x: Array) -> object:
+        factor = 1.0 if x.dtype == np.float64 else 1.0 + error
+        return ops.mul(ops.sub(x, ops.tanh(x)), factor)
+
+    case = Case(OpSpec(shrunk, inputs=ts.arrays()), Sample((np.array(0.04135573),)), 0)
+    if error:
+        with pytest.raises(AssertionError, match="the value"):
+            PROPERTIES["float32"].run(case)
+    else:
+        PROPERTIES["float32"].run(case)
+
+
 def test_shaken_numbers_move_by_their_last_places_and_ties_stay() -> None:
     for dtype in (np.float32, np.float64):
         x = np.array([[3.0, -0.0, 3.0], [1e-8, -7e5, np.inf]], dtype)

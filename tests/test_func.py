@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -207,3 +209,62 @@ def test_gradients_with_respect_to_a_dict_of_parameters_have_its_form() -> None:
     assert (gp["w"].tolist(), gx.tolist(), value.item()) == ([5.0, 50.0], [10.0, 15.0], 163.0)
     with pytest.raises(TypeError, match="func: an argument is float, expected a Tensor"):
         func.grad(lambda p: p["x"])({"x": 1.0})
+
+
+def test_checkpoint_notices_a_change_that_zeros_hide() -> None:
+    """The second pass gives the same values, but other gradients."""
+    weight, factor, mask, index = tg.ones(2, 2, requires_grad=True), tg.ones(2), np.array([True, False]), [[0, 1]]
+    number = [2.0]
+
+    def block(t: Any) -> Any:
+        return ((t @ weight) * factor * number[0]).masked_fill(tg.tensor(mask), 0.0)[:, index[0]].sum()
+
+    def replaced() -> None:
+        weight.data = tg.zeros(2, 2)
+
+    changes: list[Any] = [
+        lambda: None,
+        lambda: factor.fill_(3.0),
+        lambda: number.__setitem__(0, 5.0),
+        lambda: mask.fill(False),
+        lambda: index.__setitem__(0, [1, 1]),
+        replaced,
+    ]
+    for change in changes:
+        x = tg.zeros(2, 2, requires_grad=True)
+        y = func.checkpoint(block, x)
+        change()
+        if change is changes[0]:
+            (only,) = tg.autograd.grad(y, weight, retain_graph=True)
+            assert only.array.tolist() == [[0, 0], [0, 0]]
+            y.backward()
+        else:
+            with pytest.raises(RuntimeError, match="checkpoint: the function gives other values now"):
+                y.backward()
+
+
+def test_checkpoint_takes_keywords_and_constants() -> None:
+    x, c = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3, 4])
+    (g,) = tg.autograd.grad(func.checkpoint(lambda t, k, p: (t**p * k).sum(), x, c, p=3), x, create_graph=True)
+    assert g.tolist() == [9, 48]
+    assert tg.autograd.grad(g.sum(), x)[0].tolist() == [18, 48]
+
+
+def test_checkpoint_sequential_gives_the_same_gradients() -> None:
+    model = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Tanh(), tg.nn.Linear(4, 4), tg.nn.Tanh(), tg.nn.Linear(4, 1))
+    results = []
+    for run in (
+        model,
+        *(lambda x, n=n: func.checkpoint_sequential(model, n, x, use_reentrant=False) for n in (1, 2, 5)),
+    ):
+        model.zero_grad()
+        x = tg.ones(2, 3, requires_grad=True)
+        run(x).sum().backward()
+        assert x.grad is not None
+        results.append([x.grad.array, *(p.grad.array for p in model.parameters() if p.grad is not None)])
+    assert len(results[0]) == 7
+    for found in results[1:]:
+        for a, b in zip(results[0], found, strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="checkpoint_sequential: 6 segments of 5 functions"):
+        func.checkpoint_sequential(model, 6, x)

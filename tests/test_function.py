@@ -137,6 +137,50 @@ def test_what_was_saved_is_locked_and_nothing_else() -> None:
     assert saved() is None
 
 
+def test_a_tensor_that_is_an_attribute_of_ctx_is_locked_too() -> None:
+    class Attribute(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.x = x
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 2 * ctx.x * g
+
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    out = Attribute.apply(y)
+    with tg.no_grad(), pytest.raises(RuntimeError, match="a live graph still needs"):
+        y.mul_(3)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 4.0]
+    with tg.no_grad():
+        y.mul_(3)
+
+
+def test_backward_may_return_one_tensor_twice_keep_it_and_write_to_its_gradient() -> None:
+    class Careless(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            return x + y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            g *= 2
+            ctx.kept = g
+            return g, g
+
+    x, y, z = leaf(1.0), leaf(1.0), leaf(1.0)
+    seed = tg.tensor(np.ones(1))
+    out = Careless.apply(x * 1, y) + z * 1
+    for factor in (1.0, 2.0):
+        out.backward(seed, retain_graph=True)
+        assert [v.grad.tolist() for v in (x, y, z) if v.grad is not None] == [[2 * factor], [2 * factor], [factor]]
+    assert seed.tolist() == [1.0]
+
+
 def test_a_picture_shows_one_op() -> None:
     nodes = graph.capture(lambda x: Exp.apply(x).sum(), tg.ones(2, requires_grad=True)).nodes
     names = [node.name for node in nodes]

@@ -218,8 +218,9 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[Edge, Any], 
         if gx.dtype is not target.dtype and gx.dtype != target.dtype:
             gx = cast(gx, dtype=target.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
-        if target is not edge and not create_graph and (gx is g or gx.base is not None or locks.is_kept(gx)):
-            gx = gx.copy()
+        if target is not edge and not create_graph:
+            shared = gx is g or gx.base is not None or locks.is_kept(gx)
+            gx = gx.copy() if shared or len([x for x in gradients if x is gx]) > 1 else gx
         if edge in pending:
             _add(pending, edge, gx)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from tinygrad_cnn.nn import Module
 
 __all__ = [
-    "checkpoint", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev", "jvp", "per_sample_grad",
-    "vjp",
+    "checkpoint", "checkpoint_sequential", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev",
+    "jvp", "per_sample_grad", "vjp",
 ]  # fmt: skip
 
 
@@ -290,14 +291,18 @@ def functional_call(
 
 
 def checkpoint(
-    function: Callable[..., Tensor], *args: Any, use_reentrant: bool = False, preserve_rng_state: bool = True
+    function: Callable[..., Tensor],
+    *args: Any,
+    use_reentrant: bool = False,
+    preserve_rng_state: bool = True,
+    **kwargs: Any,
 ) -> Tensor:
-    """function(*args) without keeping what it computes on the way: backward computes it again.
+    """function(*args, **kwargs) without keeping what it computes on the way: backward computes it again.
 
     Saves the memory of the activations inside for the time of a second forward pass. Random numbers (dropout) are
     drawn alike both times. The Tensors among the arguments, and the parameters that the function uses, get their
-    gradients; gradients of any order work. RuntimeError in backward if the second pass gives other values, because
-    something that the function uses has changed. `use_reentrant`, a choice that PyTorch asks for, changes nothing.
+    gradients; gradients of any order work. RuntimeError in backward if the second pass uses or gives other values,
+    because something outside has changed. `use_reentrant`, a choice that PyTorch asks for, changes nothing.
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
 
     >>> import tinygrad_cnn as tg
@@ -307,15 +312,17 @@ def checkpoint(
     tensor([1.0000, 5.4366])
     """
     if not is_grad_enabled():
-        return function(*args)
+        return function(*args, **kwargs)
     stream = random.default_generator.get_state()
     places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
 
-    def run(tensors: Sequence[Any]) -> Tensor:
+    def run(tensors: Sequence[Any]) -> tuple[Tensor, list[Any]]:
         given = list(args)
         for i, x in zip(places, tensors, strict=True):
             given[i] = x
-        return _tensor(function(*given))
+        start = next(autograd.Node.counter)
+        out = _tensor(function(*given, **kwargs))
+        return out, _constants(out, start)
 
     def again(tensors: Sequence[Any]) -> Tensor:
         """The same once more, with the random numbers of the first time."""
@@ -323,20 +330,22 @@ def checkpoint(
         if preserve_rng_state:
             random.default_generator.set_state(stream)
         try:
-            out = run(tensors)
+            out, used_now = run(tensors)
         finally:
             random.default_generator.set_state(now)
         bound = np.sqrt(np.finfo(result.dtype).eps)
-        if not np.allclose(out._array, result, bound, bound * _largest(result), equal_nan=True):
-            raise RuntimeError("checkpoint: the function gives other values now; something that it uses has changed")
+        same = np.allclose(out._array, result, bound, bound * _largest(result), equal_nan=True)
+        if not same or used_now != constants:
+            raise changed
         return out
 
     own = [_own_leaf(args[i]) for i in places]
-    first = run(own)
+    first, constants = run(own)
     if not first.tracked:
         return first
     used = [leaf for leaf in autograd.leaves(first) if not any(leaf is x for x in own)]
     result = first._array
+    changed = RuntimeError("checkpoint: the function gives other values now; something that it uses has changed")
     del first
 
     @autograd.op
@@ -346,7 +355,12 @@ def checkpoint(
     @checkpointed.shortcut
     def checkpointed_grads(g: Array, tensors: Any, needs: tuple[bool, ...]) -> list[Any]:
         with _recording():
-            inner = [wrap(x).requires_grad_(need) for x, need in zip(tensors[: len(own)], needs, strict=False)]
+            inner = [wrap(x).requires_grad_(leaf.tracked) for x, leaf in zip(tensors, own, strict=False)]
+            if any(
+                x._array is not y and x._array.tobytes() != y.tobytes()
+                for x, y in zip(used, tensors[len(own) :], strict=True)
+            ):
+                raise changed
             out = again(inner)
         targets = [x for x, need in zip([*inner, *used], needs, strict=True) if need]
         # The function may use results of ops from outside; their nodes must stay for the pass that is under way.
@@ -355,12 +369,65 @@ def checkpoint(
 
     @checkpointed.vjp("tensors")
     def checkpointed_grad(g: Array, tensors: Any, index: int) -> Any:
-        inner = [_inside(x) for x in tensors[: len(own)]]
+        inner = [_inside(x) if leaf.tracked else x for x, leaf in zip(tensors, own, strict=False)]
         out = again(inner)
         (found,) = autograd.grad(out, [*inner, *used][index], g, create_graph=True, materialize_grads=True)
         return found
 
     return checkpointed(*[args[i] for i in places], *used)
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Tensor, use_reentrant: bool = False, preserve_rng_state: bool = True
+) -> Tensor:
+    """The modules of a Sequential, or a list of functions, in `segments` parts, all but the last checkpointed.
+
+    >>> import tinygrad_cnn as tg
+    >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+    >>> tg.func.checkpoint_sequential([tg.exp, tg.square, tg.sum], 2, x).backward()
+    >>> x.grad
+    tensor([ 2.0000, 14.7781])
+    """
+    steps = list(functions)
+    if not 1 <= segments <= len(steps):
+        raise ValueError(f"checkpoint_sequential: {segments} segments of {len(steps)} functions")
+
+    def part(start: int, stop: int, x: Any) -> Any:
+        for function in steps[start:stop]:
+            x = function(x)
+        return x
+
+    size = len(steps) // segments
+    for start in range(0, size * (segments - 1), size):
+        input = checkpoint(part, start, start + size, input, preserve_rng_state=preserve_rng_state)
+    last: Tensor = part(size * (segments - 1), len(steps), input)
+    return last
+
+
+def _constants(output: Tensor, start: int) -> list[Any]:
+    """What the nodes of `output` since `start` hold besides variables: numbers, and checksums of arrays.
+
+    Two passes can give equal values and yet differ in these, where they meet zeros.
+    """
+    found: list[Any] = []
+    for node in autograd.reachable([output.edge])[0] if output.tracked else ():
+        if node.seq < start:
+            break
+        for name, value in node.saved.items():
+            if name in node.op.places and node.edges:
+                values = value if isinstance(value, tuple) else (value,)
+                edges = node.edges[node.op.places[name] :]
+                found += [_mark(x) for x, edge in zip(values, edges, strict=False) if edge is None]
+        found += map(_mark, node.params.values())
+    return found
+
+
+def _mark(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return zlib.crc32(value.tobytes())
+    if isinstance(value, tuple):
+        return tuple(map(_mark, value))
+    return repr(value) if isinstance(value, (float, int)) else None
 
 
 def _largest(array: np.ndarray[Any, Any]) -> Any:

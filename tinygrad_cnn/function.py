@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn import locks
 from tinygrad_cnn.modes import no_grad, watched_by
 from tinygrad_cnn.recording import Array, Variable, array_of, op, wrap
 
@@ -128,7 +129,8 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         found = {"out": results, "tensors": named.get("tensors", ())}
         values = [None if source is None else found[source[0]][source[1]] for source in sources]
         ctx.saved_tensors = tuple(wrap(x) if isinstance(x, np.ndarray) else x for x in values)
-        returned = cls.backward(ctx, *(wrap(x) if isinstance(x, np.ndarray) else x for x in parts(g)))
+        # A copy: `backward` may write to what it is given, and another node may have the same gradient.
+        returned = cls.backward(ctx, *(wrap(x.copy()) if isinstance(x, np.ndarray) else x for x in parts(g)))
         ctx.saved_tensors = ()
         returned = returned if isinstance(returned, tuple) else (returned,)
         if len(returned) != count:
@@ -147,15 +149,22 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         return gradients(g, values)[values[-1]]
 
     def shortcut(g: Any, *values: Any) -> Any:
-        found = gradients(g, values)
-        return [array_of(x) if x is not None and need else None for x, need in zip(found, values[-1], strict=True)]
+        found = gradients(g, values)  # copied, for `backward` may return one tensor twice, or one that ctx holds
+        return [
+            array_of(x).copy() if x is not None and need else None for x, need in zip(found, values[-1], strict=True)
+        ]
 
     for function, last in ((rule, "index"), (shortcut, "needs")):  # keep no more than what was saved
         names = ("g", *kept, last)
         function.__signature__ = Signature([Parameter(x, Parameter.POSITIONAL_ONLY) for x in names])  # type: ignore[attr-defined]
     made.vjp("tensors")(rule)
     made.shortcut(shortcut)
-    return parts(made(*given))
+    whole = made(*given)
+    if whole.node is not None:  # a Tensor that is an attribute of ctx is locked as if it had been saved
+        held: list[Any] = [x._array for x in vars(ctx).values() if isinstance(x, Variable)]
+        held += locks.acquire(held)
+        whole.node.values = [*whole.node.values, *held]
+    return parts(whole)
 
 
 def _place(x: Any, tensors: Sequence[Any], outputs: Sequence[Any]) -> tuple[str, int]:

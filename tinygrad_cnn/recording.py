@@ -422,7 +422,7 @@ class Op(Generic[P]):
         if needs and self.differentiable and now.grad and not now.inference and out.dtype.kind == "f":
             if foreign:  # the caller's own arrays: there may be views of them that no lock reaches
                 for x in inputs:
-                    if type(x) is np.ndarray:
+                    if isinstance(x, np.ndarray):
                         locks.share(x)
             node = self.record(arrays, params, edges, needs, out, kept, now)
         result = wrap(out, node)
@@ -537,6 +537,9 @@ class Op(Generic[P]):
             name = self.arguments[min(extra, len(self.arguments) - 1)]
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
         saved, params = node.values, node.params
+        if self.foreign and type(g) is np.ndarray:
+            g = g.view()  # other nodes may have it too, so a rule must not write to it
+            g.setflags(write=False)
         values = [saved[k] if k >= 0 else params.get(name, extra) for k, name in sources]
         if create_graph:
             values = [

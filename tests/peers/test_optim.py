@@ -216,3 +216,42 @@ def test_clip_grad_value_and_vectors() -> None:
     nn.utils.vector_to_parameters(found.detach() * 2, ours.parameters())
     torch.nn.utils.vector_to_parameters(expected.detach() * 2, theirs.parameters())
     assert_same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("average", ["mean", "ema", "multi-ema"])
+@pytest.mark.parametrize("use_buffers", [False, True])
+def test_averaged_models(average: str, use_buffers: bool) -> None:
+    ours, theirs = pair(cnn)
+    found, expected = [], []
+    for kit, model, kept in ((optim, ours, found), (torch.optim, theirs, expected)):
+        swa = kit.swa_utils
+        options = {
+            "mean": {},
+            "ema": {"avg_fn": swa.get_ema_avg_fn(0.9)},
+            "multi-ema": {"multi_avg_fn": swa.get_ema_multi_avg_fn(0.9)},
+        }[average]
+        kept += [swa.AveragedModel(model, use_buffers=use_buffers, **options), kit.SGD(model.parameters(), lr=0.1)]
+    for x, target in batches((1, 6, 6), 4):
+        train(ours, theirs, found[1], expected[1], (1, 6, 6), 1)
+        nn.functional.cross_entropy(ours(tg.tensor(x)), tg.tensor(target))
+        torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(target))
+        found[0].update_parameters(ours)
+        expected[0].update_parameters(theirs)
+    assert list(found[0].state_dict()) == list(expected[0].state_dict())
+    assert_same_weights(found[0], expected[0])
+    np.testing.assert_allclose(found[0](tg.tensor(x)).numpy(force=True), expected[0](torch.tensor(x)).detach().numpy())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_pad_sequence(batch_first: bool, side: str) -> None:
+    parts = [np.random.default_rng(n).normal(size=(n, 2)) for n in (3, 1, 4)]
+    ours = [tg.tensor(x, requires_grad=True) for x in parts]
+    theirs = [torch.tensor(x, requires_grad=True) for x in parts]
+    found = nn.utils.rnn.pad_sequence(ours, batch_first, -1.0, padding_side=side)
+    expected = torch.nn.utils.rnn.pad_sequence(theirs, batch_first, -1.0, padding_side=side)
+    np.testing.assert_array_equal(found.numpy(force=True), expected.detach().numpy())
+    (found**2).sum().backward()
+    (expected**2).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy())

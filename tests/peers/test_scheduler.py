@@ -42,6 +42,16 @@ CASES: dict[str, Build] = {
         o, 0.7, 52, base_momentum=0.5, max_momentum=0.9, div_factor=5.0, final_div_factor=50.0
     ),
     "one-cycle-lr-only": lambda kit, o: kit.OneCycleLR(o, 0.7, 52, cycle_momentum=False),
+    "multiplicative": lambda kit, o: kit.MultiplicativeLR(o, lambda epoch: 0.9 + 0.01 * (epoch % 7)),
+    "cyclic": lambda kit, o: kit.CyclicLR(o, 0.01, [0.5, 0.3], step_size_up=4, step_size_down=7),
+    "cyclic-halving": lambda kit, o: kit.CyclicLR(o, [0.01, 0.02], 0.5, 5, mode="triangular2", base_momentum=0.6),
+    "cyclic-shrinking": lambda kit, o: kit.CyclicLR(o, 0.1, 0.5, 5, mode="exp_range", gamma=0.95, max_momentum=0.95),
+    "cyclic-own-scale": lambda kit, o: kit.CyclicLR(
+        o, 0.1, 0.5, 5, scale_fn=lambda x: 1 / (1 + x), scale_mode="iterations", cycle_momentum=False
+    ),
+    "chained": lambda kit, o: kit.ChainedScheduler(
+        [kit.ConstantLR(o, factor=0.1, total_iters=20), kit.ExponentialLR(o, gamma=0.9)], optimizer=o
+    ),
     "sequential": lambda kit, o: kit.SequentialLR(
         o, [kit.LinearLR(o, 0.1, total_iters=5), kit.CosineAnnealingLR(o, 30)], milestones=[5]
     ),

@@ -509,7 +509,7 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> An
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise ValueError(f"padding_idx is {padding_idx}, weight has {len(weight)} rows")
     _check_range(input, len(weight))
-    return weight[input]
+    return weight[np.asarray(input)]  # a copy: with a bare NumPy integer it would be a view of the weight
 
 
 @embedding.vjp("weight")

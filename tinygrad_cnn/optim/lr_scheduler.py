@@ -19,8 +19,9 @@ from typing import Any
 from tinygrad_cnn.optim.optimizer import Optimizer
 
 __all__ = [
-    "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "LRScheduler", "LambdaLR",
-    "LinearLR", "MultiStepLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR",
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
+    "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR",
+    "ReduceLROnPlateau", "SequentialLR", "StepLR",
 ]  # fmt: skip
 
 
@@ -135,6 +136,17 @@ class LambdaLR(LRScheduler):
         for function, held in zip(functions, state_dict["lr_lambdas"], strict=True):
             if held is not None:
                 vars(function).update(held)
+
+
+class MultiplicativeLR(LambdaLR):
+    """The present rate times `lr_lambda(epoch)` at each epoch; a list has one function for each group."""
+
+    def get_lr(self) -> list[float]:
+        """The learning rate of each group at epoch `self.last_epoch`."""
+        present = [group["lr"] for group in self.optimizer.param_groups]
+        if self.last_epoch == 0:
+            return present
+        return [rate * function(self.last_epoch) for rate, function in zip(present, self.lr_lambdas, strict=True)]
 
 
 # ---- schedules that multiply -------------------------------------------------------------------------------
@@ -326,6 +338,71 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.step(0)
 
 
+class CyclicLR(LRScheduler):
+    """From `base_lr` evenly up to `max_lr` and down again, over and over (Smith, 2017); call `step` after every batch.
+
+    step_size_up, step_size_down: the steps of a climb and of a descent (by default as many). mode: "triangular";
+    "triangular2", which halves the height with each cycle; "exp_range", which multiplies it by `gamma` with each step.
+    scale_fn: the height instead, of the cycle's number or (scale_mode "iterations") of the step's. cycle_momentum: the
+    momentum (or the first of betas) goes from `max_momentum` down to `base_momentum` and back.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | list[float],
+        max_lr: float | list[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.8,
+        max_momentum: float | list[float] = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        self._attach(optimizer)
+        if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
+            raise ValueError(f"CyclicLR: mode is {mode!r}, expected 'triangular', 'triangular2' or 'exp_range'")
+        self.max_lrs = self._per_group("max_lr", max_lr)
+        bases = self._per_group("base_lr", base_lr)
+        self.total_size = step_size_up + (step_size_up if step_size_down is None else step_size_down)
+        self.step_ratio = step_size_up / self.total_size
+        self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
+        self.scale_mode = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
+        self.cycle_momentum = cycle_momentum
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, bases, strict=True):
+                group["lr"] = rate
+        if cycle_momentum:
+            _begin_momentum(self, base_momentum, max_momentum)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = bases
+
+    def _height(self, number: float) -> float:
+        if self.scale_fn is not None:
+            return float(self.scale_fn(number))
+        factors = {"triangular": 1.0, "triangular2": 0.5 ** (number - 1), "exp_range": self.gamma**number}
+        return factors[self.mode]
+
+    def get_lr(self) -> list[float]:
+        """The learning rate of each group at step `self.last_epoch`; the momenta are set."""
+        cycle, rest = divmod(self.last_epoch / self.total_size, 1)
+        share = rest / self.step_ratio if rest <= self.step_ratio else (rest - 1) / (self.step_ratio - 1)
+        share *= self._height(1 + math.floor(cycle) if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            for group in self.optimizer.param_groups:
+                low, high = group["base_momentum"], group["max_momentum"]
+                _set_momentum(group, high - (high - low) * share)
+        return [low + (high - low) * share for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any scheduler, without `scale_fn`, for code cannot be saved."""
+        return {name: value for name, value in super().state_dict().items() if name != "scale_fn"}
+
+
 class OneCycleLR(LRScheduler):
     """One climb to `max_lr` and one descent far below the start, while the momentum does the reverse (Smith, 2018).
 
@@ -374,18 +451,8 @@ class OneCycleLR(LRScheduler):
                 start = peak / div_factor
                 group.update(initial_lr=start, max_lr=peak, min_lr=start / final_div_factor)
         if cycle_momentum:
-            self._begin_momentum(base_momentum, max_momentum)
+            _begin_momentum(self, base_momentum, max_momentum)
         super().__init__(optimizer, last_epoch)
-
-    def _begin_momentum(self, base: float | list[float], peak: float | list[float]) -> None:
-        groups = self.optimizer.param_groups
-        if "momentum" not in groups[0] and "betas" not in groups[0]:
-            kind = type(self.optimizer).__name__
-            raise ValueError(f"OneCycleLR: {kind} has neither momentum nor betas, expected cycle_momentum=False")
-        bases, peaks = self._per_group("base_momentum", base), self._per_group("max_momentum", peak)
-        for group, low, high in zip(groups, bases, peaks, strict=True):
-            group.setdefault("base_momentum", low)
-            group.setdefault("max_momentum", high)
 
     def _phases(self) -> list[tuple[float, tuple[str, str], tuple[str, str]]]:
         """Of each phase the last step, the rates between which it goes, and the momenta."""
@@ -410,11 +477,7 @@ class OneCycleLR(LRScheduler):
         share = (self.last_epoch - start) / (end - start) if end != start else 1.0
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
-                momentum = self._between(group, momenta, share)
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
+                _set_momentum(group, self._between(group, momenta, share))
         return [self._between(group, rates, share) for group in self.optimizer.param_groups]
 
     def _between(self, group: dict[str, Any], ends: tuple[str, str], share: float) -> float:
@@ -448,18 +511,12 @@ class SequentialLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
     ) -> None:
-        self._attach(optimizer)
         if len(schedulers) != len(milestones) + 1:
             raise ValueError(
                 f"SequentialLR: {len(schedulers)} schedulers and {len(milestones)} milestones, "
                 "expected one scheduler more than milestones"
             )
-        for i, scheduler in enumerate(schedulers):
-            if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(f"SequentialLR: scheduler {i} is a ReduceLROnPlateau, whose step wants a metric")
-            if scheduler.optimizer is not optimizer:
-                raise ValueError(f"SequentialLR: scheduler {i} belongs to another optimizer, expected this one")
-        self._schedulers = schedulers
+        self._take(optimizer, schedulers)
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
         # Each scheduler has taken its first step when it was made; that is undone, and the first one's turn begins.
@@ -469,6 +526,15 @@ class SequentialLR(LRScheduler):
             scheduler.last_epoch -= 1
         schedulers[0].step()
         self._last_lr = schedulers[0].get_last_lr()
+
+    def _take(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
+        self._attach(optimizer)
+        for i, scheduler in enumerate(schedulers):
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(f"{self._name}: scheduler {i} is a ReduceLROnPlateau, whose step wants a metric")
+            if scheduler.optimizer is not optimizer:
+                raise ValueError(f"{self._name}: scheduler {i} belongs to another optimizer, expected this one")
+        self._schedulers = schedulers
 
     def step(self) -> None:
         """Go to the next epoch, and set the learning rates."""
@@ -492,6 +558,22 @@ class SequentialLR(LRScheduler):
         self._schedulers = schedulers
         for scheduler, held in zip(schedulers, state_dict["_schedulers"], strict=True):
             scheduler.load_state_dict(held)
+
+
+class ChainedScheduler(SequentialLR):
+    """Several schedulers on one optimizer, all of which take each step."""
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        if not schedulers:
+            raise ValueError("ChainedScheduler: there are no schedulers, expected at least one")
+        self._take(optimizer or schedulers[0].optimizer, schedulers)
+        self._last_lr = schedulers[-1].get_last_lr()
+
+    def step(self) -> None:
+        """Go to the next epoch, and set the learning rates."""
+        for scheduler in self._schedulers:
+            scheduler.step()
+        self._last_lr = self._schedulers[-1].get_last_lr()
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -565,6 +647,24 @@ class ReduceLROnPlateau(LRScheduler):
         if self.mode == "min":
             return current < (self.best * (1 - self.threshold) if relative else self.best - self.threshold)
         return current > (self.best * (1 + self.threshold) if relative else self.best + self.threshold)
+
+
+def _begin_momentum(scheduler: LRScheduler, base: float | list[float], peak: float | list[float]) -> None:
+    groups, name = scheduler.optimizer.param_groups, type(scheduler).__name__
+    if "momentum" not in groups[0] and "betas" not in groups[0]:
+        kind = type(scheduler.optimizer).__name__
+        raise ValueError(f"{name}: {kind} has neither momentum nor betas, expected cycle_momentum=False")
+    bases, peaks = scheduler._per_group("base_momentum", base), scheduler._per_group("max_momentum", peak)
+    for group, low, high in zip(groups, bases, peaks, strict=True):
+        group.setdefault("base_momentum", low)
+        group.setdefault("max_momentum", high)
+
+
+def _set_momentum(group: dict[str, Any], momentum: float) -> None:
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        group["momentum"] = momentum
 
 
 def _between_0_and_1(name: str, option: str, value: float) -> None:

@@ -113,8 +113,10 @@ class Rounding:
     It is measured on the gradient rules and the reference kernels: a shortcut or a fast kernel cannot excuse itself.
     """
 
-    def __init__(self, case: Case, gs: Sequence[Array], sample: Sample | None = None, op: Any = None) -> None:
-        self.case, self.gs, self.op = case, gs, op
+    def __init__(
+        self, case: Case, gs: Sequence[Array], sample: Sample | None = None, op: Any = None, exact: Case | None = None
+    ) -> None:
+        self.case, self.gs, self.op, self.exact = case, gs, op, exact
         self.sample = case.sample if sample is None else sample
 
     @functools.cached_property
@@ -123,15 +125,17 @@ class Rounding:
         case, inputs = self.case, self.sample.floats
         keys = case.spec.keys(self.sample) if case.spec.differentiable else []
 
-        def both(*arrays: Array) -> list[Array]:
-            sample = self.sample.replace(dict(zip(inputs, arrays, strict=False)))
+        def of(case: Case, start: Sample, *arrays: Array) -> list[Array]:
+            sample = start.replace(dict(zip(inputs, arrays, strict=False)))
             values, gradients = case.gradients(arrays[len(inputs) :], sample, case.spec.order > 1, self.op)
             return [*values, *(gradients[key] for key in keys)]
+
+        exact = None if self.exact is None else functools.partial(of, self.exact, self.exact.sample)
 
         before = kernels.get_kernels()
         kernels.set_kernels("reference")
         try:
-            moves = rounding(both, [*inputs.values(), *self.gs])
+            moves = rounding(functools.partial(of, case, self.sample), [*inputs.values(), *self.gs], exact)
         finally:
             kernels.set_kernels(before)
         return moves[: len(self.gs)], dict(zip(keys, moves[len(self.gs) :], strict=True))
@@ -535,7 +539,7 @@ def float32(case: Case) -> None:
     values, gradients = case.gradients([g.astype(np.float64) for g in gs], double)
     found, found_gradients = case.gradients(gs, single)
     close = Case(case.spec, single, case.seed, np.float32)
-    near = Rounding(close, gs)
+    near = Rounding(close, gs, exact=Case(case.spec, double, case.seed))
     for k, (a, b) in enumerate(zip(found, values, strict=True)):
         must(a.dtype == np.float32, "the result is {}", a.dtype)
         close.close("the value", a, b, near.value(k), case.spec.single)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tinygrad_cnn.func import checkpoint
+from tinygrad_cnn.func import checkpoint, checkpoint_sequential
 
-__all__ = ["checkpoint"]
+__all__ = ["checkpoint", "checkpoint_sequential"]

@@ -11,9 +11,12 @@ import numpy as np
 from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import Variable
 from tinygrad_cnn.nn.module import Module
+from tinygrad_cnn.nn.utils import rnn
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "in_eval_mode", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "in_eval_mode", "parameters_to_vector", "rnn", "vector_to_parameters",
+]  # fmt: skip
 
 
 def clip_grad_norm_(
