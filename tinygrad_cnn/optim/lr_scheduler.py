@@ -384,7 +384,11 @@ class CyclicLR(LRScheduler):
     def _height(self, number: float) -> float:
         if self.scale_fn is not None:
             return float(self.scale_fn(number))
-        factors = {"triangular": 1.0, "triangular2": 0.5 ** (number - 1), "exp_range": self.gamma**number}
+        factors: dict[str, float] = {
+            "triangular": 1.0,
+            "triangular2": 0.5 ** (number - 1),
+            "exp_range": self.gamma**number,
+        }
         return factors[self.mode]
 
     def get_lr(self) -> list[float]:
