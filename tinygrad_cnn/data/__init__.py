@@ -21,7 +21,7 @@ from tinygrad_cnn.data.dataset import (
 )
 from tinygrad_cnn.data.idx import read_idx
 from tinygrad_cnn.data.images import Images, digits, fashion_mnist, mnist, openml
-from tinygrad_cnn.data.loader import DataLoader
+from tinygrad_cnn.data.loader import DataLoader, get_worker_info
 from tinygrad_cnn.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -49,6 +49,7 @@ __all__ = [
     "default_convert",
     "digits",
     "fashion_mnist",
+    "get_worker_info",
     "mnist",
     "openml",
     "random_split",

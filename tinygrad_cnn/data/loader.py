@@ -16,7 +16,15 @@ from tinygrad_cnn.data.transforms import Transform
 from tinygrad_cnn.random import Generator, default_generator
 from tinygrad_cnn.tensor import Tensor
 
-__all__ = ["DataLoader"]
+__all__ = ["DataLoader", "get_worker_info"]
+
+
+def get_worker_info() -> None:
+    """None, as PyTorch says in the process that loads everything itself: there are no worker processes.
+
+    >>> get_worker_info() is None
+    True
+    """
 
 
 class DataLoader:
