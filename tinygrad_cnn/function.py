@@ -155,6 +155,9 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         function.__signature__ = Signature([Parameter(x, Parameter.POSITIONAL_ONLY) for x in names])  # type: ignore[attr-defined]
     made.vjp("tensors")(rule)
     made.shortcut(shortcut)
+    for found in (made.rules["tensors"], made.fused):  # they call somebody else's code
+        assert found is not None
+        found.foreign = True
     return parts(made(*given))
 
 

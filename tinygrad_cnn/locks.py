@@ -153,10 +153,28 @@ def seal(array: Array) -> Array:
     return array
 
 
-def seal_in(values: Sequence[Any]) -> None:
-    """Seal the arrays among the values, and in the `Arrays` among them."""
-    for array in arrays_in(values):
-        seal(array)
+def is_foreign(function: Any) -> bool:
+    """Whether it is somebody else's code, which may keep what it sees and write to it, and so is lent the arrays."""
+    return not function.__module__.startswith("tinygrad_cnn.")
+
+
+def is_of(value: Any, known: Sequence[Any]) -> bool:
+    """Whether `value` is no array, or of the memory of one that is known."""
+    if not isinstance(value, np.ndarray):
+        return True
+    owner = owner_of(value)
+    return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in known)
+
+
+def lend(value: Any) -> Any:
+    """The value for somebody else's code: of an array a read-only view, of which every view is read-only too."""
+    if type(value) is Arrays:
+        return Arrays(map(lend, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.setflags(write=False)
+    return view
 
 
 def hand_out(array: Array) -> Array:

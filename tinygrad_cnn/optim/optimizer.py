@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -113,7 +114,13 @@ class Optimizer:
                 for p in group["params"]:
                     g = p.grad
                     if g is not None:
-                        self._update(locks.writeable(p), g._array, self.state[p], group)
+                        array, slope = locks.writeable(p), locks.seal(g._array)
+                        known = sys.getrefcount(array)
+                        try:
+                            self._update(array, slope, self.state[p], group)
+                        finally:
+                            if sys.getrefcount(array) > known:  # somebody else's update has kept it, or a view of it
+                                locks.share(array)
         return loss
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
