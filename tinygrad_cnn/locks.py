@@ -28,7 +28,8 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 # Reentrant, because a signal's handler may compute, or save a model, in the midst of the functions below.
 _guard = threading.RLock()
-_take, _give = _guard.acquire, _guard.release  # called by hand, which takes a third of the time of `with`
+# Called by hand, which takes a third of the time of `with`; inside the `try`, since Ctrl-C may come right after the call.
+_take, _give = _guard.acquire, _guard.release
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
     os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
 
@@ -62,8 +63,8 @@ def acquire(values: list[Any]) -> None:
         _sweep()
     shared: list[Array] = []
     others: list[Array] = []  # the shared ones of the `Arrays`
-    _take()
     try:
+        _take()
         for i, array in enumerate(values):
             if type(array) is np.ndarray:
                 key = id(array if array.base is None else owner_of(array))
@@ -89,8 +90,8 @@ def acquire(values: list[Any]) -> None:
 
 def release(values: Sequence[Any]) -> None:
     """A node no longer needs these values; memory can be written to when no other node needs it."""
-    _take()
     try:
+        _take()
         for array in values:
             if type(array) is np.ndarray:
                 key = id(array if array.base is None else owner_of(array))

@@ -321,6 +321,10 @@ class Tensor(Variable):
         return self.array
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
+        if not self.tracked:
+            array = np.array(self._array, dtype, copy=copy)
+            if array is not self._array and array.base is None:
+                return array  # a copy: nobody outside gets to know the memory
         return np.array(self.numpy(), dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
