@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -676,6 +679,130 @@ def test_an_op_of_ones_own_cannot_write_to_what_a_graph_needs() -> None:
     assert x.grad.tolist() == [-2.0, 4.0]
     with pytest.raises(ValueError, match="read-only"):
         clipped(x).sum().backward()
+
+
+def test_what_a_node_shows_is_read_only() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    y = (x * x)[[0, 2]]
+    node = y.node
+    assert node is not None
+    for array in (node.params["index"][0], node.edges[0].saved["other"]):  # type: ignore[index, union-attr]
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    assert grad(y.sum(), x)[0].tolist() == [2.0, 0.0, 6.0]
+
+
+@pytest.mark.parametrize("wrapped", [tg.Tensor, tg.from_numpy, lambda data: data], ids=["Tensor", "from_numpy", "data"])
+def test_a_write_to_an_array_of_a_subclass_reaches_no_gradient(wrapped: Any, tmp_path: Path) -> None:
+    data = np.memmap(tmp_path / "numbers", np.float64, "w+", shape=(2,))
+    data[:] = 3.0
+    x = leaf(1.0, 2.0)
+    y = (x * wrapped(data)).sum()
+    data[:] = 100.0
+    assert grad(y, x)[0].tolist() == [3.0, 3.0]
+
+
+def test_the_bytes_of_a_pickle_are_nobodys_memory() -> None:
+    w, outside = tg.tensor([3.0, 4.0], dtype=tg.float64), []
+    text = pickle.dumps(w, protocol=5, buffer_callback=outside.append)
+    bytes_ = [bytearray(buffer.raw()) for buffer in outside]
+    loaded = pickle.loads(text, buffers=bytes_)
+    assert copy.copy(w)._array is w._array
+    x = leaf(1.0, 2.0)
+    y = (x * w + x * loaded).sum()
+    for memory in (*bytes_, *outside):
+        np.frombuffer(memory, np.float64)[:] = 100.0
+    assert grad(y, x)[0].tolist() == [6.0, 8.0]
+
+
+def test_a_write_to_an_incoming_gradient_reaches_no_higher_gradient() -> None:
+    x, seed = leaf(1.0, 2.0), np.ones(2)
+    hidden = seed[:]
+    (first,) = grad(x**2, x, seed, create_graph=True)
+    hidden[:] = 100.0
+    with pytest.raises(ValueError, match="read-only"):
+        seed[:] = 100.0
+    assert grad(first.sum(), x)[0].tolist() == [2.0, 2.0]
+
+
+def test_an_op_of_ones_own_may_keep_what_it_sees_and_makes() -> None:
+    kept: list[Any] = []
+    room = np.zeros(4)
+    other = room[:2]
+
+    @op
+    def square(input: Array) -> Any:
+        kept.extend([input, input[:1]])
+        np.multiply(input, input, out=other)
+        return room[:2]
+
+    @square.vjp("input")
+    def square_grad(g: Array, input: Array) -> Array:
+        kept.extend([g, input])
+        return 2 * g * input
+
+    x, w = leaf(1.0, 2.0), leaf(1.0, 1.0)
+    square(x).sum().backward()
+    assert kept
+    for array in kept:
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 100.0
+    y = (w * square(x.detach())).sum()
+    other[:] = 100.0  # a view from before the op, which no flag reaches
+    assert grad(y, w)[0].tolist() == [1.0, 4.0]
+
+
+def test_rules_of_ones_own_share_no_memory_with_other_gradients() -> None:
+    ones, tensor = np.ones(2), tg.ones(2, dtype=tg.float64)
+
+    @op
+    def constant(input: Array) -> Any:
+        return input + 0.0
+
+    @constant.vjp("input")
+    def constant_grad(g: Array) -> Array:
+        return ones
+
+    @op
+    def tripled(input: Array) -> Any:
+        return input * 3
+
+    @tripled.vjp("input")
+    def tripled_grad(g: Array) -> Array:
+        g *= 3
+        return g
+
+    class Constant(autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x + 0.0
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return tensor
+
+    class Tripled(Constant):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g.mul_(3)
+
+    for function in (constant, Constant.apply):
+        x = leaf(1.0, 2.0)
+        for _ in range(2):
+            function(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [2.0, 2.0]
+        assert ones.tolist() == tensor.tolist() == [1.0, 1.0]
+    for function in (tripled, Tripled.apply):
+        x = leaf(1.0, 2.0)
+        y = x.exp() + function(x.exp())  # both get the gradient of the sum
+        with pytest.raises(ValueError, match="read-only"):
+            grad(y.sum() * 1.0, x, retain_graph=True, create_graph=True)
+        if function is tripled:
+            with pytest.raises(ValueError, match="read-only"):
+                grad(y * 1.0, x, np.ones(2))
+        else:  # a Function is given a copy
+            np.testing.assert_allclose(grad(y * 1.0, x, np.ones(2))[0].tolist(), 4 * np.exp([1.0, 2.0]))
 
 
 def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:

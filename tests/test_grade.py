@@ -62,7 +62,7 @@ GOOD = "def relu(x): return np.maximum(x, 0)"
         ("def relu(x): return 'nonsense'\ndef relu_grad(g, x): return g", "relu returned str, expected a NumPy array"),
         (f"{GOOD}\ndef relu_grad(g, x): return None", "relu_grad returned NoneType, expected a NumPy array of floats"),
         (f"{GOOD}\ndef relu_grad(g, x): return g[..., :1]", "shape"),
-        (f"{GOOD}\ndef relu_grad(g, x): g *= x > 0; return g", "changed"),
+        (f"{GOOD}\ndef relu_grad(g, x): g *= x > 0; return g", "read-only"),
         (f"{GOOD}\ndef relu_grad(g, x): raise SystemExit(3)", "SystemExit: 3"),
         (GOOD, "the file defines no function relu_grad"),
         ("relu = relu_grad = 3", "the file defines no function relu"),

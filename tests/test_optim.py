@@ -272,6 +272,27 @@ def test_a_pickled_or_copied_optimizer_steps_alike() -> None:
     assert values[0] == values[1] == values[2]
 
 
+def test_an_optimizer_of_ones_own_changes_nothing_that_a_graph_needs() -> None:
+    class Own(optim.Optimizer):
+        def _update(self, p: Any, g: Any, state: Any, group: Any) -> None:
+            state.update(parameter=p[:])
+            g *= 3
+
+    p, w = nn.Parameter(np.array([1.0, 2.0])), nn.Parameter(np.array([5.0, 5.0]))
+    optimizer = Own([p], {})
+    p.grad = tg.tensor([1.0, 1.0], dtype=tg.float64)
+    y = (w * p.grad).sum()
+    with raises(ValueError, "output array is read-only"):
+        optimizer.step()
+    y.backward()
+    optimizer.step()
+    y = (w * p).sum()
+    optimizer.state[p]["parameter"][:] = 100.0
+    y.backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [2.0, 3.0]
+
+
 def test_a_state_that_does_not_fit_changes_nothing() -> None:
     optimizer = optim.SGD(parameters(), lr=0.1, momentum=0.9)
     fill_gradients(optimizer)

@@ -44,6 +44,7 @@ class Graphs(RuleBasedStateMachine):
     """Everything that can be done to graphs, against the plain model."""
 
     values = Bundle("values")
+    views = Bundle("views")  # of arrays that left their tensors at some time, with the storage
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,6 +54,7 @@ class Graphs(RuleBasedStateMachine):
         self.freed: set[int] = set()
         self.saved: dict[int, list[Storage]] = {}  # by call: the memory that backward needs
         self.count = 0
+        self.hidden = False  # whether what a graph needs was written to, by a view that no flag reaches
         self.rng = np.random.default_rng(0)
 
     def make(
@@ -103,6 +105,13 @@ class Graphs(RuleBasedStateMachine):
         a, b = x.storage.values, y.storage.values
         saves = ([y.storage] if x.slopes else []) + ([x.storage] if y.slopes else [])
         return self.make(x.tensor * y.tensor, a * b, [(x, np.diag(b)), (y, np.diag(a))], saves)
+
+    @rule(target=values, x=values, seen=views)
+    def mul_by_an_array(self, x: Value, seen: tuple[Storage, Vector]) -> Value:
+        storage, view = seen
+        saves = [storage] if x.slopes else []
+        slopes = [(x, np.diag(storage.values))]
+        return self.make(x.tensor * view, x.storage.values * storage.values, slopes, saves)
 
     @rule(target=values, x=values)
     def sin(self, x: Value) -> Value:
@@ -155,7 +164,7 @@ class Graphs(RuleBasedStateMachine):
     @rule(x=values, retain=st.booleans(), create=st.booleans())
     def backward(self, x: Value, retain: bool, create: bool) -> None:
         def run(g: Vector) -> None:
-            x.tensor.backward(tg.tensor(g), retain_graph=retain, create_graph=create)
+            x.tensor.backward(tg.tensor(g), retain_graph=retain, create_graph=create and not self.hidden)
 
         self.expect(x, run, retain, into_grad=True)
         for leaf in self.leaves.values():
@@ -164,6 +173,9 @@ class Graphs(RuleBasedStateMachine):
 
     @rule(x=values, retain=st.booleans())
     def grad(self, x: Value, retain: bool) -> None:
+        self.check_gradient(x, retain)
+
+    def check_gradient(self, x: Value, retain: bool) -> None:
         def run(g: Vector) -> dict[int, tg.Tensor]:
             leaves = {name: leaf.tensor for name, leaf in self.leaves.items() if name in x.slopes or not x.slopes}
             found = tg.autograd.grad(x.tensor, list(leaves.values()), tg.tensor(g), retain_graph=retain)
@@ -179,10 +191,30 @@ class Graphs(RuleBasedStateMachine):
 
     # ---- writing ----
 
+    def is_live(self, storage: Storage) -> bool:
+        return any(storage in saves for call, saves in self.saved.items() if call not in self.freed)
+
+    @rule(target=views, x=values)
+    def look(self, x: Value) -> tuple[Storage, Vector]:
+        return x.storage, x.tensor.array[:]
+
+    @rule(seen=views)
+    def write_through_a_view(self, seen: tuple[Storage, Vector]) -> None:
+        storage, view = seen
+        if not view.flags.writeable:  # made while a graph needed the memory
+            with pytest.raises(ValueError, match="read-only"):
+                view[0] = 0.25
+            return
+        view[0] = 0.25
+        storage.values = np.array([0.25, *storage.values[1:]])
+        self.hidden |= self.is_live(storage)
+        for x in self.everything:
+            if any(storage in self.saved.get(call, ()) for call in x.calls) and not self.reachable_is_gone(x):
+                self.check_gradient(x, retain=True)
+
     @rule(x=values, amount=st.floats(-1, 1))
     def write(self, x: Value, amount: float) -> None:
-        live = {id(storage) for call, saves in self.saved.items() if call not in self.freed for storage in saves}
-        if id(x.storage) in live:
+        if self.is_live(x.storage):
             with tg.no_grad(), pytest.raises(RuntimeError, match="a live graph still needs"):
                 x.tensor.add_(amount)
             return
@@ -192,8 +224,7 @@ class Graphs(RuleBasedStateMachine):
 
     @rule(x=values)
     def write_through_numpy(self, x: Value) -> None:
-        live = {id(storage) for call, saves in self.saved.items() if call not in self.freed for storage in saves}
-        if id(x.storage) in live:
+        if self.is_live(x.storage):
             with pytest.raises(ValueError, match="read-only"):
                 x.tensor.array[0] = 9.0
         else:
@@ -215,11 +246,11 @@ class Graphs(RuleBasedStateMachine):
     @invariant()
     def values_and_gradients_are_those_of_the_model(self) -> None:
         for value in self.everything:
-            np.testing.assert_allclose(value.tensor.array, value.storage.values, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(value.tensor.tolist(), value.storage.values, rtol=1e-9, atol=1e-9)
         for name, leaf in self.leaves.items():
             if name in self.grads:
                 assert leaf.tensor.grad is not None
-                np.testing.assert_allclose(leaf.tensor.grad.array, self.grads[name], rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(leaf.tensor.grad.tolist(), self.grads[name], rtol=1e-9, atol=1e-9)
             else:
                 assert leaf.tensor.grad is None
         assert tg.is_grad_enabled()

@@ -253,7 +253,7 @@ def _seed(out: Any, seed: Any, create_graph: bool) -> Any:
     if array.shape != out.shape:
         raise ValueError(f"backward: the incoming gradient has shape {array.shape}, the output {out.shape}")
     if create_graph:
-        seed = seed if isinstance(seed, Variable) else wrap(array)
+        seed = seed if isinstance(seed, Variable) else wrap(locks.share(array))
         return seed if seed.dtype == out.dtype else cast(seed, dtype=out.dtype)
     return array.astype(out.dtype) if out.node is None else array.astype(out.dtype, copy=False)
 

@@ -159,6 +159,9 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         function.__signature__ = Signature([Parameter(x, Parameter.POSITIONAL_ONLY) for x in names])  # type: ignore[attr-defined]
     made.vjp("tensors")(rule)
     made.shortcut(shortcut)
+    for found in (made.rules["tensors"], made.fused):  # they call somebody else's code
+        assert found is not None
+        found.foreign = True
     whole = made(*given)
     if whole.node is not None:  # a Tensor that is an attribute of ctx is locked as if it had been saved
         held: list[Any] = [x._array for x in vars(ctx).values() if isinstance(x, Variable)]

@@ -28,7 +28,8 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 # Reentrant, because a signal's handler may compute, or save a model, in the midst of the functions below.
 _guard = threading.RLock()
-_take, _give = _guard.acquire, _guard.release  # called by hand, which takes a third of the time of `with`
+# Called by hand, which takes a third of the time of `with`; inside the `try`, since Ctrl-C may come right after it.
+_take, _give = _guard.acquire, _guard.release
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
     os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
 
@@ -62,8 +63,8 @@ def acquire(values: list[Any]) -> list[Array]:
         _sweep()
     shared: list[Array] = []
     others: list[Array] = []  # the shared ones of the `Arrays`
-    _take()
     try:
+        _take()
         for i, array in enumerate(values):
             if type(array) is np.ndarray:
                 key = id(array if array.base is None else owner_of(array))
@@ -87,8 +88,8 @@ def acquire(values: list[Any]) -> list[Array]:
 
 def release(values: Sequence[Any]) -> None:
     """A node no longer needs these values; memory can be written to when no other node needs it."""
-    _take()
     try:
+        _take()
         for array in values:
             if type(array) is np.ndarray:
                 key = id(array if array.base is None else owner_of(array))
@@ -151,10 +152,28 @@ def seal(array: Array) -> Array:
     return array
 
 
-def seal_in(values: Sequence[Any]) -> None:
-    """Seal the arrays among the values, and in the `Arrays` among them."""
-    for array in arrays_in(values):
-        seal(array)
+def is_foreign(function: Any) -> bool:
+    """Whether it is somebody else's code, which may keep what it sees and write to it, and so is lent the arrays."""
+    return not function.__module__.startswith("tinygrad_cnn.")
+
+
+def is_of(value: Any, known: Sequence[Any]) -> bool:
+    """Whether `value` is no array, or of the memory of one that is known."""
+    if not isinstance(value, np.ndarray):
+        return True
+    owner = owner_of(value)
+    return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in known)
+
+
+def lend(value: Any) -> Any:
+    """The value for somebody else's code: of an array a read-only view, of which every view is read-only too."""
+    if type(value) is Arrays:
+        return Arrays(map(lend, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.setflags(write=False)
+    return view
 
 
 def hand_out(array: Array) -> Array:

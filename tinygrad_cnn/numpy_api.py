@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import creation, locks, ops
+from tinygrad_cnn import creation, ops
 from tinygrad_cnn.autograd import Variable, wrap
 
 # ---- ufuncs ------------------------------------------------------------------------------------------------
@@ -198,10 +198,10 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For NumPy functions that only look at arrays and return no numbers that a gradient could want."""
+    """For NumPy functions that only look at arrays: they return none, and no numbers that a gradient could want."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        args = tuple(locks.hand_out(x._array) if isinstance(x, Variable) else x for x in args)
+        args = tuple(x._array if isinstance(x, Variable) else x for x in args)
         return function(*args, **kwargs)
 
     return call

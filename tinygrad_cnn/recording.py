@@ -198,8 +198,8 @@ class Node:
 
     @property
     def saved(self) -> dict[str, Any]:
-        """The values that are kept for backward, by name; none once the node is released."""
-        return dict(zip(self.plan.positions, self.values, strict=False))
+        """The values that are kept for backward, by name, read-only; none once the node is released."""
+        return dict(zip(self.plan.positions, map(locks.lend, self.values), strict=False))
 
     @property
     def edge(self) -> Node:
@@ -258,6 +258,7 @@ class Rule:
     def __init__(self, function: Callable[..., Any], known: set[str], op: str) -> None:
         self.function = function
         self.names = tuple(inspect.signature(function).parameters)[1:]
+        self.foreign = locks.is_foreign(function)
         if unknown := set(self.names) - known:
             raise TypeError(f"{op}: the rule {function.__name__} names {sorted(unknown)}, the op knows {sorted(known)}")
 
@@ -296,8 +297,7 @@ class Op(Generic[P]):
         simple = self.names[: len(arrays)] == self.arguments and len(self.defaults) == len(self.statics)
         self.simple = len(arrays) if simple else -1
         self.ordered = self.names[: len(arrays)] == self.arguments
-        # Somebody else's code may write to an array that it is given: where a graph needs that, it is to raise.
-        self.foreign = not kernel.__module__.startswith("tinygrad_cnn.")
+        self.foreign = locks.is_foreign(kernel)
         self._plans: dict[int, Plan] = {}
 
     # -- building --
@@ -408,7 +408,7 @@ class Op(Generic[P]):
         try:
             if self.promotes:
                 values = promote(values)
-            out = self._compute(values, params)
+            out = self._compute_foreign(values, params) if self.foreign else self._compute(values, params)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
@@ -442,14 +442,20 @@ class Op(Generic[P]):
 
     def _compute(self, values: list[Any], params: dict[str, Any]) -> Any:
         """Run the kernel, without NumPy's warnings."""
-        if self.foreign:
-            locks.seal_in(values)
         run = kernel_context.copy().run
         if not params:
             return run(self.kernel, *values)
         if self.ordered:
             return run(self.kernel, *values, **params)
         return run(self.kernel, **dict(zip(self.arguments, values, strict=True)), **params)
+
+    def _compute_foreign(self, values: list[Any], params: dict[str, Any]) -> Any:
+        """As `_compute`, for somebody else's kernel, which may keep what it returns and write to it later."""
+        out = self._compute([locks.lend(x) for x in values], params)
+        for x in out if type(out) is tuple else (out,):
+            if not locks.is_of(x, values):
+                locks.share(x)
+        return out
 
     def record(
         self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any,
@@ -485,8 +491,6 @@ class Op(Generic[P]):
                 values.append(value.shape if type(value) is np.ndarray else np.shape(value))
             values += replaced
             node.values = values
-            if self.foreign:
-                locks.seal_in(values)
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
@@ -537,16 +541,18 @@ class Op(Generic[P]):
             name = self.arguments[min(extra, len(self.arguments) - 1)]
             raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
         saved, params = node.values, node.params
-        if self.foreign and type(g) is np.ndarray:
-            g = g.view()  # other nodes may have it too, so a rule must not write to it
-            g.setflags(write=False)
         values = [saved[k] if k >= 0 else params.get(name, extra) for k, name in sources]
         if create_graph:
             values = [
                 self._recorded(node, name, x) if k >= 0 else x for x, (k, name) in zip(values, sources, strict=True)
             ]
         try:
-            return rule.function(g, *values)
+            if not rule.foreign:
+                return rule.function(g, *values)
+            found = rule.function(_lent(g), *map(_lent, values))
+            if type(found) in (list, tuple):
+                return [x if locks.is_of(x, (g,)) else x.copy() for x in found]
+            return found if locks.is_of(found, (g,)) else found.copy()  # the rule may have kept it
         except Exception as error:
             error.add_note(f"in {rule.function.__name__}, the gradient of {self.name} at {node.where}")
             raise
@@ -638,6 +644,13 @@ def _of_two(op: Any) -> Callable[..., Any]:
     return method
 
 
+def _lent(x: Any) -> Any:
+    """What somebody else's rule is given: the same values, which it cannot write to. A leaf must stay itself."""
+    if not isinstance(x, Variable):
+        return locks.lend(x)
+    return x if x.tracked and x.node is None else wrap(locks.lend(x._array), x.node)
+
+
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:
     """A saved argument as the Tensor that it was: of a node, a leaf, or of nobody (edge None)."""
     if edge is None or not isinstance(value, np.ndarray):
@@ -655,7 +668,7 @@ _MUTABLE = frozenset((list, np.ndarray))
 def _frozen(value: Any) -> Any:
     """A list among the parameters as a tuple, an array as a copy: a later change of it cannot reach a gradient."""
     if type(value) is np.ndarray:
-        return value.copy()
+        return locks.lend(value.copy())
     return tuple([_frozen(v) for v in value]) if type(value) is list else value
 
 

@@ -166,7 +166,9 @@ class Tensor(Variable):
         elif lengths or type(data) is int:
             self._array = np.empty((data, *lengths), dtype_of(None))
         else:
-            self._array = locks.share(data) if isinstance(data, np.ndarray) else np.array(data, dtype_of(None))
+            self._array = (
+                locks.share(np.asarray(data)) if isinstance(data, np.ndarray) else np.array(data, dtype_of(None))
+            )
         self.tracked = False
         self.node = None
         self._grad = None
@@ -319,6 +321,10 @@ class Tensor(Variable):
         return self.array
 
     def __array__(self, dtype: Any = None, copy: _Bool | None = None) -> np.ndarray[Any, Any]:
+        if not self.tracked:
+            array = np.array(self._array, dtype, copy=copy)
+            if array is not self._array and array.base is None:
+                return array  # a copy: nobody outside gets to know the memory
         return np.array(self.numpy(), dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -371,11 +377,21 @@ class Tensor(Variable):
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise ValueError("pickle: only leaves can be pickled; use detach() first")
-        return (type(self).__new__, (type(self),), (self._array, self.tracked))
+        # Copies, on both ways: what holds the bytes may be somebody else's, by the pickle protocol 5.
+        return (type(self).__new__, (type(self),), (self._array.copy(), self.tracked))
 
     def __setstate__(self, state: Any) -> None:
         Tensor.__init__(self)
-        self._array, self.tracked = state
+        array, self.tracked = state
+        self._array = array if array.base is None else array.copy()
+
+    def __copy__(self) -> Tensor:
+        if self.node is not None:
+            raise ValueError("copy: only leaves can be copied; use detach() first")
+        new = type(self).__new__(type(self))
+        Tensor.__init__(new, self)
+        new.tracked = self.tracked
+        return new
 
     # ---- others of its dtype ----
 

@@ -29,8 +29,8 @@ class Moment:
 
     @property
     def out(self) -> np.ndarray[Any, Any]:
-        """The values that the node made, an ndarray."""
-        return locks.hand_out(self._run.values[self.node.id])
+        """The values that the node made, a read-only ndarray."""
+        return self._run.values[self.node.id]
 
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:
@@ -56,8 +56,10 @@ class Run:
         self.outputs = captured.outputs
         self.calls = captured.calls
         self.leaves = captured.leaves
-        self.values: dict[int, np.ndarray[Any, Any]] = {number: call.array for number, call in self.calls.items()}
-        self.values |= {number: leaf._array for number, leaf in self.leaves.items()}
+        self.values: dict[int, np.ndarray[Any, Any]] = {
+            **{number: locks.lend(call.array) for number, call in self.calls.items()},
+            **{number: locks.lend(leaf._array) for number, leaf in self.leaves.items()},
+        }
         self.gradients: dict[int, np.ndarray[Any, Any]] | None = None
         for node in graph.of_kind("output"):
             (edge,) = graph.into(node)

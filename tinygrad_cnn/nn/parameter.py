@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.dtypes import dtype_of
 from tinygrad_cnn.tensor import Tensor
 
@@ -26,7 +27,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(() if data is None else data.copy() if isinstance(data, np.ndarray) else data)
+        super().__init__(() if data is None else wrap(data.copy()) if isinstance(data, np.ndarray) else data)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op, wrap
+from tinygrad_cnn.locks import lend
 from tinygrad_cnn.ops.elementwise import times, where
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     plain = all(item == slice(None) for item in basic)
     return (
         None if plain else tuple(basic),
-        tuple(advanced) if any(isinstance(item, np.ndarray) for item in advanced) else None,
+        tuple(map(lend, advanced)) if any(isinstance(item, np.ndarray) for item in advanced) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -104,7 +105,7 @@ class Optimizer:
 
         closure: computes the loss again, with its gradients, before the step; its result is returned.
         """
-        loss = None
+        loss, update = None, self._update_lent if locks.is_foreign(self._update) else self._update
         if closure is not None:
             with enable_grad():
                 loss = closure()
@@ -113,8 +114,17 @@ class Optimizer:
                 for p in group["params"]:
                     g = p.grad
                     if g is not None:
-                        self._update(locks.writeable(p), g._array, self.state[p], group)
+                        update(locks.writeable(p), g._array, self.state[p], group)
         return loss
+
+    def _update_lent(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """As `_update`, for somebody else's, which may keep the parameter's array, or a view of it."""
+        known = sys.getrefcount(p)
+        try:
+            self._update(p, locks.seal(g), state, group)
+        finally:
+            if sys.getrefcount(p) > known:
+                locks.share(p)
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change the parameter's array `p` in place, given its gradient; `state` is what is remembered of it."""

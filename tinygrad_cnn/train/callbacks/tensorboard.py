@@ -57,7 +57,7 @@ class TensorBoard(Callback):
         self._writer.add_scalar("learning rate", trainer.history.last["lr"], trainer.step)
         if self.histograms:
             for name, parameter in trainer.model.named_parameters():
-                self._writer.add_histogram(name, parameter._array, trainer.step)
+                self._writer.add_histogram(name, parameter._array.copy(), trainer.step)
 
     def close(self) -> None:
         if self._writer is not None:
