@@ -28,7 +28,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 # Reentrant, because a signal's handler may compute, or save a model, in the midst of the functions below.
 _guard = threading.RLock()
-# Called by hand, which takes a third of the time of `with`; inside the `try`, since Ctrl-C may come right after the call.
+# Called by hand, which takes a third of the time of `with`; inside the `try`, since Ctrl-C may come right after it.
 _take, _give = _guard.acquire, _guard.release
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
     os.register_at_fork(before=_take, after_in_parent=_give, after_in_child=_give)
