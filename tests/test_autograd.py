@@ -805,6 +805,34 @@ def test_rules_of_ones_own_share_no_memory_with_other_gradients() -> None:
             np.testing.assert_allclose(grad(y * 1.0, x, np.ones(2))[0].tolist(), 4 * np.exp([1.0, 2.0]))
 
 
+def test_copies_and_looks_leave_the_memory_to_the_tensor() -> None:
+    x = tg.tensor([1.0, 2.0], dtype=tg.float64)
+    before = len(locks._shared)
+    np.array(x)
+    np.asarray(x, np.float32)
+    np.allclose(x, 0)
+    w = tg.nn.Parameter(np.ones(2))
+    pickle.dumps(w)
+    assert len(locks._shared) == before
+    np.asarray(x)
+    assert len(locks._shared) == before + 1
+
+
+def test_ctrl_c_right_after_the_guard_was_taken_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take() -> None:
+        locks._guard.acquire()
+        raise KeyboardInterrupt
+
+    x = leaf(1.0)
+    y = x * x
+    for act in (lambda: x * x, y.node.release):  # type: ignore[union-attr]
+        with monkeypatch.context() as patch:
+            patch.setattr(locks, "_take", take)
+            with pytest.raises(KeyboardInterrupt):
+                act()
+        assert not locks._guard._is_owned()  # type: ignore[attr-defined]
+
+
 def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:
     norm, w = tg.nn.BatchNorm1d(2).double(), leaf(1.0, 1.0)
     y = (norm.running_mean * w).sum()
