@@ -831,6 +831,38 @@ def test_ctrl_c_right_after_the_guard_was_taken_gives_it_back(monkeypatch: pytes
             with pytest.raises(KeyboardInterrupt):
                 act()
         assert not locks._guard._is_owned()  # type: ignore[attr-defined]
+    del act, y
+    assert not locks.is_held(x.array)
+
+
+def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
+    """Python looks for signals where a function begins and where a call of C ends."""
+    counts, moment, interrupted = len(locks._counts), 0, True
+    while interrupted:
+        x, shared, left = leaf(1.0, 2.0), np.array([3.0, 4.0]), [moment]
+
+        def interrupt(frame: Any, event: str, argument: Any, left: list[int] = left) -> None:
+            if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    raise KeyboardInterrupt
+
+        interrupted = False
+        sys.setprofile(interrupt)
+        try:
+            y = (tg.cat([x * shared, x * x]) * 2).sum()
+            y.backward()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.setprofile(None)
+        y = None  # type: ignore[assignment]
+        assert not locks._guard._is_owned(), moment  # type: ignore[attr-defined]
+        assert not locks.is_held(x._array), moment
+        assert len(locks._counts) == counts, moment
+        moment += 1
+    assert moment > 50
 
 
 def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:

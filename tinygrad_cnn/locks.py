@@ -38,7 +38,7 @@ if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thr
 _counts: dict[int, int] = {}
 _sealed: dict[int, list[Array]] = {}
 _shared: dict[int, weakref.ref[Array]] = {}
-_dropped: deque[Sequence[Any]] = deque()  # values of nodes that are gone, while the guard was taken
+_dropped: deque[list[Any]] = deque()  # values of nodes that are gone, while the guard was taken
 
 
 class Arrays(tuple[Any, ...]):
@@ -63,51 +63,64 @@ def acquire(values: list[Any]) -> list[Array]:
         _sweep()
     shared: list[Array] = []
     others: list[Array] = []  # the shared ones of the `Arrays`
+    counted: list[Any] = []  # Ctrl-C may come after any call
     try:
-        _take()
-        for i, array in enumerate(values):
-            if type(array) is np.ndarray:
-                key = id(array if array.base is None else owner_of(array))
-                if key in _shared:
-                    shared.append(array)
-                    array = values[i] = array.copy()
-                    key = id(array)
+        try:
+            _take()
+            for i, array in enumerate(values):
+                if type(array) is np.ndarray:
+                    key = id(array if array.base is None else owner_of(array))
+                    if key in _shared:
+                        shared.append(array)
+                        array = values[i] = array.copy()
+                        key = id(array)
+                    _counts[key] = _counts.get(key, 0) + 1
+                    counted.append(array)
+                elif type(array) is Arrays:
+                    among = list(array)
+                    others += acquire(among)
+                    counted += among
+                    values[i] = Arrays(among)
+            for array in shared:
+                key = id(owner_of(array))
                 _counts[key] = _counts.get(key, 0) + 1
-            elif type(array) is Arrays:
-                among = list(array)
-                others += acquire(among)
-                values[i] = Arrays(among)
-        for array in shared:
-            key = id(owner_of(array))
-            _counts[key] = _counts.get(key, 0) + 1
-            seal(array)
-    finally:
-        _give()
+                counted.append(array)
+                seal(array)
+        finally:
+            _give()
+    except BaseException:
+        release(counted + others)
+        raise
     return shared + others if others else shared
 
 
-def release(values: Sequence[Any]) -> None:
-    """A node no longer needs these values; memory can be written to when no other node needs it."""
+def release(values: list[Any]) -> None:
+    """A node no longer needs these values; memory can be written to when no other node needs it.
+
+    The list gets empty; after Ctrl-C in the midst, it holds what is still to be released.
+    """
     try:
         _take()
-        for array in values:
+        while values:
+            array = values[-1]
             if type(array) is np.ndarray:
                 key = id(array if array.base is None else owner_of(array))
                 count = _counts[key]
                 if count > 1:
                     _counts[key] = count - 1
                 else:
-                    del _counts[key]
                     if key in _sealed:
                         for sealed in _sealed.pop(key):
                             sealed.setflags(write=True)
+                    del _counts[key]
             elif type(array) is Arrays:
-                release(array)
+                release(list(array))
+            del values[-1]
     finally:
         _give()
 
 
-def drop(values: Sequence[Any]) -> None:
+def drop(values: list[Any]) -> None:
     """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of the other two."""
     if _guard._is_owned():  # type: ignore[attr-defined]  # the collector runs in the midst of them
         _dropped.append(values)

@@ -180,7 +180,7 @@ class Node:
     op: Any  # an Op; as a class attribute a type checker would take it for a method
     edges: tuple[Node | Variable | None, ...] | None
     plan: Plan
-    values: Sequence[Any]
+    values: list[Any]
     params: dict[str, Any]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -209,9 +209,8 @@ class Node:
     def release(self) -> None:
         """Let go of the saved arrays and of the nodes before this one; the node cannot be run again."""
         self.edges = None
-        values, self.values = self.values, ()
-        if values:
-            locks.release(values)
+        if self.values:
+            locks.release(self.values)
 
     def __del__(self) -> None:
         if self.values:
@@ -463,7 +462,7 @@ class Op(Generic[P]):
     ) -> Node:  # fmt: skip
         """The node of a call: where its gradients go, what its rules will want, and who called."""
         node = Node()
-        node.values = ()
+        node.values = []
         node.op = self
         node.edges = tuple(edges)
         node.params = params
@@ -486,11 +485,11 @@ class Op(Generic[P]):
             for name in plan.others:
                 values.append(self._other(name, arrays, out, kept))
             replaced = locks.acquire(values)
+            node.values = values  # at once, so that Ctrl-C cannot come between
             for i in plan.shapes:
                 value = arrays[i]
                 values.append(value.shape if type(value) is np.ndarray else np.shape(value))
             values += replaced
-            node.values = values
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
