@@ -686,7 +686,7 @@ def test_what_a_node_shows_is_read_only() -> None:
     y = (x * x)[[0, 2]]
     node = y.node
     assert node is not None
-    for array in (node.params["index"][0], node.edges[0].saved["other"]):  # type: ignore[index, union-attr]
+    for array in (node.params["index"][0], node.edges[0].saved["other"]):  # type: ignore[index, union-attr]  # it was recorded
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
     assert grad(y.sum(), x)[0].tolist() == [2.0, 0.0, 6.0]
@@ -825,12 +825,12 @@ def test_ctrl_c_right_after_the_guard_was_taken_gives_it_back(monkeypatch: pytes
 
     x = leaf(1.0)
     y = x * x
-    for act in (lambda: x * x, y.node.release):  # type: ignore[union-attr]
+    for act in (lambda: x * x, y.node.release):  # type: ignore[union-attr]  # y was recorded
         with monkeypatch.context() as patch:
             patch.setattr(locks, "_take", take)
             with pytest.raises(KeyboardInterrupt):
                 act()
-        assert not locks._guard._is_owned()  # type: ignore[attr-defined]
+        assert not locks._guard._is_owned()  # type: ignore[attr-defined]  # RLock has it, its stub has not
     del act, y
     assert not locks.is_held(x.array)
 
@@ -851,14 +851,14 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
         interrupted = False
         sys.setprofile(interrupt)
         try:
-            y = (tg.cat([x * shared, x * x]) * 2).sum()
+            y = tg.einsum("i,i,i->", x * shared, x * x, x) * 2
             y.backward()
         except KeyboardInterrupt:
             interrupted = True
         finally:
             sys.setprofile(None)
-        y = None  # type: ignore[assignment]
-        assert not locks._guard._is_owned(), moment  # type: ignore[attr-defined]
+        y = None  # type: ignore[assignment]  # the graph is to end
+        assert not locks._guard._is_owned(), moment  # type: ignore[attr-defined]  # as above
         assert not locks.is_held(x._array), moment
         assert len(locks._counts) == counts, moment
         moment += 1

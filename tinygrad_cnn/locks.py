@@ -114,7 +114,8 @@ def release(values: list[Any]) -> None:
                             sealed.setflags(write=True)
                     del _counts[key]
             elif type(array) is Arrays:
-                release(list(array))
+                values[-1:] = array
+                continue
             del values[-1]
     finally:
         _give()

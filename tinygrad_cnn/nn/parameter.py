@@ -68,4 +68,4 @@ def zero_grad(tensor: Tensor, set_to_none: bool) -> None:
     if set_to_none:
         tensor.grad = None
     elif tensor.grad is not None:
-        tensor.grad = Tensor(np.zeros_like(tensor.grad._array))
+        tensor.grad = wrap(np.zeros_like(tensor.grad._array))
