@@ -282,6 +282,28 @@ def test_numbers_that_are_all_rounded_alike_are_no_fault_and_hide_none(error: fl
         PROPERTIES["float32"].run(case)
 
 
+@pytest.mark.parametrize("x", [1e-5, 0.00483597, 0.3])
+@pytest.mark.parametrize("error", [0.0, 1e-2])
+def test_the_same_in_double_precision(x: float, error: float) -> None:
+    """g - g (1 - tanh(x)**2), whose last step loses all but a few digits, the same ones for all x near this."""
+
+    @op
+    def shrunk(x: Array) -> object:
+        return x - np.tanh(x)
+
+    @shrunk.vjp("x")
+    def shrunk_grad(g: Array, x: Array) -> object:
+        t = ops.tanh(x)
+        return g - g * (1 - t * t) + error * g * g * t * t
+
+    case = Case(OpSpec(shrunk, inputs=ts.arrays()), Sample((np.array(x),)), 1986452)
+    if error:
+        with pytest.raises(AssertionError, match="gradient of 'x'"):
+            PROPERTIES["linear"].run(case)
+    else:
+        PROPERTIES["linear"].run(case)
+
+
 def test_shaken_numbers_move_by_their_last_places_and_ties_stay() -> None:
     for dtype in (np.float32, np.float64):
         x = np.array([[3.0, -0.0, 3.0], [1e-8, -7e5, np.inf]], dtype)
