@@ -195,6 +195,7 @@ PADS: list[tuple[tuple[int, ...], str]] = [
     ((1, 2, 3, 0), "reflect"),
     ((0, 5, 4, 4), "reflect"),
     ((-1, 2, 0, -2), "reflect"),
+    ((0, 0, 0, 0), "reflect"),
     ((1, 2, 7, 9), "replicate"),
     ((-2, 3, 0, 0), "replicate"),
     ((1, 6, 5, 0), "circular"),
@@ -210,6 +211,14 @@ def test_pad(amounts: tuple[int, ...], mode: str) -> None:
         compare(tg.nn.functional.pad, F.pad, (IMAGE * 10).astype(np.int64), amounts, value=3)
     else:
         compare(tg.nn.functional.pad, F.pad, IMAGE[0], amounts, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_padded_by_nothing_it_is_still_a_tensor_of_its_own(mode: str) -> None:
+    x = tg.tensor(IMAGE)
+    y = tg.nn.functional.pad(x, (0, 0, 0, 0), mode=mode)
+    y.add_(1)
+    np.testing.assert_array_equal(x.numpy(), IMAGE)
 
 
 def test_pad_of_one_and_three_dimensions() -> None:

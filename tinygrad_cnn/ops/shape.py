@@ -748,6 +748,8 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
 def _pad_by_position(input: Array, pad: tuple[int, ...], mode: str) -> Any:
     if mode not in ("reflect", "replicate", "circular"):
         raise ValueError(f"pad: mode is {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
+    if not any(pad):
+        return clone(input)
     for d, before, after in _pairs(pad, input.ndim):
         if before or after:
             input = index_select(input, d, _padded_positions(input.shape, d, before, after, mode))
