@@ -145,6 +145,10 @@ def _vector_norm(c: Call) -> int:
     return 2 * c.n - c.out if order in (0, 1, math.inf, -math.inf) else 3 * c.n
 
 
+def _reduction(c: Call) -> str:
+    return str(c.node.params.get("reduction", "none"))
+
+
 def _has_arrays(c: Call) -> bool:
     """Whether an index has arrays in it: then positions may occur twice, and what comes to them is added."""
     index = c.node.params.get("index")
@@ -169,7 +173,7 @@ _FORWARD: dict[str, Callable[[Call], int]] = {
     "vector_norm": _vector_norm,
     "softmax": lambda c: 5 * c.n - 2 * c.groups,
     "log_softmax": lambda c: 5 * c.n - c.groups,
-    "softmax_cross_entropy": lambda c: 4 * c.n,
+    "softmax_cross_entropy": lambda c: 4 * c.n + {"mean": c.groups, "sum": c.groups - 1}.get(_reduction(c), 0),
     "binary_cross_entropy_terms": lambda c: 9 * c.out,
     "standardize": lambda c: 5 * c.n + 2 * c.groups,  # mean, differences, squares, mean, + eps, root, quotients
     "batch_norm": lambda c: (5 + c.has("weight") + c.has("bias")) * c.n + 2 * c.groups,
@@ -351,7 +355,7 @@ _BACKWARD: dict[str, Callable[[Call], int]] = {
         "maximum": 5, "minimum": 5, "mish": 9, "nan_to_num": 2, "reciprocal": 3, "relu": 2, "remainder.input": 0,
         "remainder.other": 3, "rsqrt": 4, "scaled_elu": 9, "sigmoid": 3, "silu": 6, "sin": 2, "sinc": 5,
         "sinc_family": 4, "sinh": 2, "softplus": 5, "softshrink": 3, "sqrt": 2, "square": 2, "sub.input": 0,
-        "sub.other": 1, "tan": 3, "tanh": 3, "threshold": 2,
+        "sub.other": 1, "tan": 3, "tanh": 3, "tanhshrink": 3, "threshold": 2,
     }.items()},
     "pow.input": _pow_input,
     "pow.exponent": _pow_exponent,
@@ -379,7 +383,7 @@ _BACKWARD: dict[str, Callable[[Call], int]] = {
     "vector_norm": _vector_norm_back,
     "softmax": lambda c: 4 * c.n - c.groups,
     "log_softmax": lambda c: 4 * c.n - c.groups,
-    "softmax_cross_entropy": lambda c: 9 * c.n - 2 * c.groups,
+    "softmax_cross_entropy": lambda c: 9 * c.n - 2 * c.groups + (_reduction(c) == "mean"),
     "standardize": lambda c: 11 * c.n + 2 * c.groups,
     "batch_norm.input": _batch_norm_input,
     "batch_norm.weight": lambda c: 7 * c.n + c.groups,

@@ -60,25 +60,32 @@ def reduced(name: str, losses: Any, reduction: str) -> Any:
 
 
 @op
-def softmax_cross_entropy(input: Array, target: Array) -> Any:
-    """-log(softmax(input)) at each row's class: `input` (N, C) and integers `target` (N,) give (N,).
+def softmax_cross_entropy(input: Array, target: Array, reduction: str = "none") -> Any:
+    """-log(softmax(input)) at each row's class: `input` (N, C), integers `target` (N,); (N,), or their mean or sum.
 
-    >>> softmax_cross_entropy(np.zeros((1, 4)), np.array([2])).round(4)
-    array([1.3863])
+    >>> softmax_cross_entropy(np.zeros((2, 4)), np.array([2, 0]), "sum").round(4)
+    2.7726
     """
-    return kernels.softmax_cross_entropy(floating(input), target)
+    losses = kernels.softmax_cross_entropy(floating(input), target)
+    if reduction == "none":
+        return losses
+    total = losses.sum()
+    return total / len(losses) if reduction == "mean" else total
 
 
 @softmax_cross_entropy.vjp("input")
-def softmax_cross_entropy_grad(g: Array, input: Array, target: Array) -> Array:
+def softmax_cross_entropy_grad(g: Array, input: Array, target: Array, reduction: str) -> Array:
     n, classes = input.shape
     p = softmax(input, dim=1)
     chosen = eq(target.reshape((n, 1)), np.arange(classes))  # (N, C)
-    return g.reshape((n, 1)) * where(chosen, p - 1.0, p)
+    g = g.reshape((n, 1)) if reduction == "none" else g / max(n, 1) if reduction == "mean" else g
+    return g * where(chosen, p - 1.0, p)
 
 
 @softmax_cross_entropy.shortcut
-def softmax_cross_entropy_fused_grad(g: Any, input: Any, target: Any) -> tuple[Any, ...]:
+def softmax_cross_entropy_fused_grad(g: Any, input: Any, target: Any, reduction: str) -> tuple[Any, ...]:
+    if reduction != "none":
+        g = np.full(len(input), g / max(len(input), 1) if reduction == "mean" else g, g.dtype)
     return kernels.softmax_cross_entropy_grad(input, target, g), None
 
 
@@ -123,6 +130,8 @@ def cross_entropy(
         losses = add(losses, mul(_minus_weighted_sum(logs, weight), label_smoothing / classes))
     else:
         if len(input.shape) == 2:
+            if counts is None and weight is None and reduction in ("mean", "sum"):
+                return softmax_cross_entropy(input, target, reduction)
             losses = softmax_cross_entropy(input, target if counts is None else labels)
         else:
             losses = _pick(log_softmax(input, axis), labels, axis)

@@ -55,6 +55,15 @@ def _gradient(z, target, g, dz, n0, n1):  # type: ignore[no-untyped-def]
             put(dzp, row + c, p * g[n])
 
 
+@kernel(int64(_i1, int64))
+def first_wrong(target, classes):  # type: ignore[no-untyped-def]
+    """The first target that is no column of a row with so many, or -1."""
+    for n in range(len(target)):
+        if target[n] < 0 or target[n] >= classes:
+            return n
+    return -1
+
+
 def softmax_cross_entropy(z: Array, target: Array) -> Array:
     """`reference.softmax_cross_entropy` for contiguous float32 rows and int64 targets that are columns."""
     out = np.empty(len(z), np.float32)

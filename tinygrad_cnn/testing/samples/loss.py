@@ -19,10 +19,11 @@ _reductions = st.sampled_from(["none", "mean", "sum"])
 
 
 @st.composite
-def labelled(draw: DrawFn) -> Sample:
-    """Logits (N, C) and labels (N,)."""
+def labelled(draw: DrawFn, reductions: Any = None) -> Sample:
+    """Logits (N, C) and labels (N,), and a reduction if they are given."""
     n, classes = draw(st.integers(1, 4)), draw(st.integers(2, 4))
-    return Sample((draw(ts.arrays((n, classes))), draw(ts.class_labels(n, classes))))
+    params = {} if reductions is None else {"reduction": draw(reductions)}
+    return Sample((draw(ts.arrays((n, classes))), draw(ts.class_labels(n, classes))), params)
 
 
 @st.composite
@@ -74,23 +75,24 @@ def _huber(d: Array, delta: float) -> Array:
     return np.where(np.abs(d) < delta, 0.5 * d * d, delta * (np.abs(d) - 0.5 * delta))
 
 
-def unfused(z: Any, target: Any) -> Any:
+def unfused(z: Any, target: Any, reduction: str) -> Any:
     """The loss as the negative entry of log_softmax at the label."""
-    return ops.neg(ops.squeeze(ops.gather(ops.log_softmax(z, dim=1), 1, ops.unsqueeze(target, 1)), 1))
+    losses = ops.neg(ops.squeeze(ops.gather(ops.log_softmax(z, dim=1), 1, ops.unsqueeze(target, 1)), 1))
+    return loss.reduced("unfused", losses, reduction)
 
 
-def shifted(z: Any, target: Any) -> Any:
+def shifted(z: Any, target: Any, reduction: str) -> Any:
     """The same logits plus a constant: so the gradients sum to 0 over the classes."""
-    return loss.softmax_cross_entropy(ops.add(z, 3.0), target)
+    return loss.softmax_cross_entropy(ops.add(z, 3.0), target, reduction)
 
 
 _labels = ErrorCase(Sample((np.ones((2, 3)), np.array([0, 3]))), IndexError, "3")
 register_op(
     OpSpec(
         loss.softmax_cross_entropy,
-        inputs=labelled(),
-        reference=lambda z, t: -special.log_softmax(z, 1)[np.arange(len(t)), t],
-        batched=("input", "target"),
+        inputs=labelled(_reductions),
+        reference=lambda z, t, reduction: reduced(-special.log_softmax(z, 1)[np.arange(len(t)), t], reduction),
+        batched=lambda sample: ("input", "target") if sample.kwargs["reduction"] == "none" else (),
         identities=[unfused, shifted],
         scales=(1e-8,),
         errors=[_labels],
