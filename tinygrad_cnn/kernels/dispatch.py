@@ -529,6 +529,8 @@ def adam_step(
 
 def _fast_update(p: Array, g: Array, *state: Array | None) -> Any:
     """The module for optimizers, or None. It writes to `p` and `state`, so they cannot be copied into shape."""
+    if p.size < SMALL_ARRAY and _choice == "auto":  # as `_fast` says, but first: most parameters are small
+        return None
     for a in (p, g, *state):
         if a is not None:
             flags = a.flags
