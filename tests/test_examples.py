@@ -52,7 +52,7 @@ def test_example_seed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert (names["slope"] - names["by_hand"]).abs().max().item() < 1e-6
     assert len(names["history"].steps["loss"]) == 25
     assert names["test_accuracy"] > 0.5
-    assert "the seed's CNN: 6 ops, 10,194 parameters" in capsys.readouterr().out
+    assert "the seed's CNN: 5 ops, 10,194 parameters" in capsys.readouterr().out
 
 
 def test_example_autograd_from_inside(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
