@@ -103,11 +103,8 @@ DIFFERENCES = [
         "scatter", lambda sample, dtype: "reduce" in sample.kwargs, "there is no `reduce`; scatter_add adds"
     ),
     Difference(
-        "interpolate", lambda sample, dtype: "antialias" in sample.kwargs, "there is no `antialias`"
-    ),
-    Difference(
         "interpolate",
-        lambda sample, dtype: dtype == "uint8" and sample.kwargs.get("mode") == "bicubic",
+        lambda sample, dtype: dtype == "uint8" and sample.kwargs.get("mode") in ("bicubic", "lanczos"),
         "PyTorch cuts pixels to 0 ... 255 also between the two directions; ours once",
     ),
 ]  # fmt: skip
