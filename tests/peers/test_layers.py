@@ -244,15 +244,21 @@ def test_loss(name, kind, kwargs):
 
 
 def test_embedding():
-    for kwargs in ({}, {"padding_idx": 2}, {"padding_idx": -1}):
+    shorter = {"max_norm": 1.0, "norm_type": 1.0, "scale_grad_by_freq": True}
+    for kwargs in ({}, {"padding_idx": 2}, {"padding_idx": -1}, shorter):
         ours, theirs = pair("Embedding", (5, 3), kwargs, None)
+        assert repr(ours) == repr(theirs)
         assert ours.padding_idx == theirs.padding_idx
         index = np.array([[0, 2, 2], [4, 1, 0]])
         out, expected = ours(tg.from_numpy(index)), theirs(torch.from_numpy(index.copy()))
         same(out, expected)
         (out**2).sum().backward(), (expected**2).sum().backward()
         same(ours.weight.grad, theirs.weight.grad)
+        same(ours.weight, theirs.weight)
+    assert repr(nn.Embedding(5, 3, sparse=True)) == repr(torch.nn.Embedding(5, 3, sparse=True))
     rows = np.random.default_rng(0).standard_normal((5, 3))
+    loaded = [m.nn.Embedding.from_pretrained(m.ones(2, 3), False, 1, 2.0, 1.0, True) for m in (tg, torch)]
+    assert repr(loaded[0]) == repr(loaded[1])
     frozen = nn.Embedding.from_pretrained(tg.from_numpy(rows))
     assert not frozen.weight.requires_grad
     assert nn.Embedding.from_pretrained(tg.from_numpy(rows), freeze=False).weight.requires_grad

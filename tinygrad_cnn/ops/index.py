@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op, wrap
+from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, holder, no_grad, numpy_words, op, wrap
 from tinygrad_cnn.locks import lend
 from tinygrad_cnn.ops.elementwise import times, where
 
@@ -492,17 +492,8 @@ def _check_rows(index: np.ndarray[Any, Any]) -> None:
 
 
 @op
-def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Any:
-    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features).
-
-    The row `padding_idx` gets no gradient.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.embedding(tg.tensor([1, 1, 0]), tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor([[3., 4.],
-            [3., 4.],
-            [1., 2.]])
-    """
+def embedding_op(input: Array, weight: Array, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
+    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features)."""
     if input.dtype.kind not in "iu":
         raise TypeError(f"input is {input.dtype}, expected integers")
     if weight.ndim != 2:
@@ -513,13 +504,62 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> An
     return weight[np.asarray(input)]  # a copy: with a bare NumPy integer it would be a view of the weight
 
 
-@embedding.vjp("weight")
-def embedding_grad(g: Array, input: Array, weight_shape: tuple[int, ...], padding_idx: int | None) -> Array:
+embedding_op.name = "embedding"
+
+
+@embedding_op.vjp("weight")
+def embedding_grad(
+    g: Array, input: Array, weight_shape: tuple[int, ...], padding_idx: int | None, scale_grad_by_freq: bool
+) -> Array:
     index = array_of(input).reshape(-1)
     rows = g.reshape((index.size, weight_shape[1]))
     if padding_idx is not None:
         rows = where((index != padding_idx % weight_shape[0])[:, None], rows, 0.0)
+    if scale_grad_by_freq:
+        rows = rows / np.bincount(index)[index, None].astype(g.dtype)
     return index_add(np.zeros(weight_shape, g.dtype), 0, index, rows)
+
+
+def embedding(
+    input: Array,
+    weight: Array,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features).
+
+    The row `padding_idx` gets no gradient. max_norm: first shorten, in the weight itself, those of the rows that are
+    longer than this in the norm `norm_type`; RuntimeError if a graph needs the weight as it is. scale_grad_by_freq:
+    divide each row's gradient by how often it was looked up here. sparse: accepted; gradients are dense.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.embedding(tg.tensor([1, 1, 0]), tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+    if max_norm is not None:
+        _shorten(np.unique(array_of(input)), weight, max_norm, norm_type)
+    return embedding_op(input, weight, padding_idx, scale_grad_by_freq)
+
+
+def _shorten(index: np.ndarray[Any, Any], weight: Any, max_norm: float, norm_type: float) -> None:
+    """Scale those of the rows at `index` whose norm is greater than `max_norm` to that norm, in place."""
+    rows: Any = embedding_op(index, array_of(weight))  # which complains of what is no index
+    norms = np.linalg.norm(rows, norm_type, axis=1, keepdims=True)
+    long = norms[:, 0] > max_norm
+    if not long.any():
+        return
+    if (user := holder(array_of(weight))) is not None:
+        raise RuntimeError(
+            f"embedding: max_norm={max_norm} shortens rows of the weight in place, but a live graph still needs them "
+            f"({user}); use weight.clone() there"
+        )
+    with no_grad():
+        weight[index[long]] = rows[long] * (max_norm / (norms[long] + 1e-7))  # as PyTorch, a little too short
 
 
 @op(differentiable=False)
