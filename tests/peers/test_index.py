@@ -203,6 +203,43 @@ def test_scatter(case: tuple[Any, int, Any]) -> None:
     compare(tg.scatter, torch.scatter, x, dim, index, 1.5)
 
 
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+@pytest.mark.parametrize("reduce", ["add", "multiply"])
+@pytest.mark.parametrize("case", ALONG, ids=range(len(ALONG)))
+def test_scatter_that_adds_or_multiplies(case: tuple[Any, int, Any], reduce: str) -> None:
+    x, dim, index = case
+    src, kind = np.asarray(rng.normal(size=index.shape)), "sum" if reduce == "add" else "prod"
+    if src.size > 1:
+        src.flat[0] = 0.0
+    for source in (src, 1.5):  # PyTorch has the gradients of its newer function only
+        compare(tg.scatter, torch.scatter, x, dim, index, source, reduce=reduce, orders=0)
+    compare(
+        lambda a, s: tg.scatter(a, dim, tg.tensor(index), s, reduce=reduce),
+        lambda a, s: torch.scatter_reduce(a, dim, torch.tensor(index), s, kind),
+        *(x, src),
+        orders=1 if reduce == "multiply" else 2,  # its second gradient fails where src is 0
+    )
+    numbers = np.asarray(rng.integers(-3, 4, x.shape))
+    for value in (2, 2.5, True):
+        compare(tg.scatter, torch.scatter, numbers, dim, index, value, reduce=reduce)
+    ours, theirs = tg.tensor(x), torch.tensor(x)
+    ours.scatter_(dim, tg.tensor(index), value=0.5, reduce=reduce)
+    theirs.scatter_(dim, torch.tensor(index), value=0.5, reduce=reduce)
+    np.testing.assert_allclose(ours.array, theirs.numpy(), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+def test_scatter_of_a_value_by_name() -> None:
+    index = array([0, 2, 1, 0])
+    compare(tg.scatter, torch.scatter, MATRIX, 0, index, value=1.5)
+    message = "scatter: reduce is 'prod', expected 'add' or 'multiply'"
+    raises_alike(tg.scatter, torch.scatter, MATRIX, 0, index, 1.0, reduce="prod", match=message)
+    raises_alike(tg.scatter, torch.scatter, MATRIX, 0, index, match="scatter: src is None, value None, expected one of")
+    raises_alike(
+        tg.scatter, torch.scatter, MATRIX, 0, array([9]), MATRIX[:1], reduce="multiply", match="scatter: an index is 9"
+    )
+
+
 def test_the_gradient_of_a_larger_source_is_zero_outside() -> None:
     for op in (tg.scatter, tg.scatter_add):
         src = tg.ones(3, 3, requires_grad=True)

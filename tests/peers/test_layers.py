@@ -243,6 +243,14 @@ def test_loss(name, kind, kwargs):
     same(a[0].grad, b[0].grad)
 
 
+def test_the_old_names_of_hardtanh():
+    for old in ({"min_value": -2.0}, {"max_value": 0.5}, {"min_value": -0.5, "max_value": 0.25}):
+        with pytest.warns(FutureWarning, match="is deprecated") as seen:
+            ours, theirs = (m.nn.Hardtanh(**old) for m in (tg, torch))
+        assert repr(ours) == repr(theirs)
+        assert [w.filename for w in seen] == [__file__] * 2 * len(old)
+
+
 def test_embedding():
     shorter = {"max_norm": 1.0, "norm_type": 1.0, "scale_grad_by_freq": True}
     for kwargs in ({}, {"padding_idx": 2}, {"padding_idx": -1}, shorter):

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, holder, no_grad, numpy_words, op, wrap
+from tinygrad_cnn.autograd import (
+    Array,
+    Variable,
+    array_of,
+    broadcast_to,
+    cast,
+    composite,
+    holder,
+    no_grad,
+    numpy_words,
+    op,
+    wrap,
+)
 from tinygrad_cnn.locks import lend
 from tinygrad_cnn.ops.elementwise import times, where
 
@@ -297,15 +309,8 @@ def scatter_add_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int,
 
 
 @op
-def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
-    """The input with `src` (an array, or one number) written at positions `index` along `dim`.
-
-    Where a position occurs twice, one of its values stays; the gradient is right only if there are none such.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
-    tensor([6., 0., 5.])
-    """
+def scatter_op(input: Array, dim: int, index: Array, src: Array) -> Any:
+    """The input with `src` (an array, or one number) written at positions `index` along `dim`."""
     _check_same_dtype(input, src)
     out = input.copy()
     positions = _positions(out.shape, dim, index)
@@ -313,14 +318,63 @@ def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
     return out
 
 
-@scatter.vjp("input")
+scatter_op.name = "scatter"
+
+
+@scatter_op.vjp("input")
 def scatter_grad_input(g: Array, dim: int, index: Array) -> Array:
-    return scatter(g, dim, index, 0.0)
+    return scatter_op(g, dim, index, 0.0)
 
 
-@scatter.vjp("src")
+@scatter_op.vjp("src")
 def scatter_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int, ...]) -> Array:
     return _in_corner(gather(g, dim, index), src_shape)
+
+
+def scatter(
+    input: Array, dim: int, index: Array, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
+    """The input with `src` (an array, or one number) written at positions `index` along `dim`.
+
+    Where a position occurs twice, one of its values stays; the gradient is right only if there are none such.
+    reduce: "add" adds the values to what is there, and "multiply" multiplies it by them, once for each time that a
+    position occurs. value: another name for a `src` that is one number.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
+    tensor([6., 0., 5.])
+    """
+    if (src is None) == (value is None):
+        raise TypeError(f"scatter: src is {src}, value {value}, expected one of them")
+    if reduce not in (None, "add", "multiply"):
+        raise ValueError(f"scatter: reduce is {reduce!r}, expected 'add' or 'multiply'")
+    src = value if src is None else src
+    if reduce is None:
+        return scatter_op(input, dim, index, src)
+    if not np.ndim(src):
+        number = src if isinstance(src, Variable) else np.asarray(src)
+        src = broadcast_to(cast(number, dtype=input.dtype), shape=index.shape)
+    return scatter_add(input, dim, index, src) if reduce == "add" else _scatter_product(input, dim, index, src)
+
+
+@composite
+def _scatter_product(input: Any, dim: int, index: Any, src: Any) -> Any:
+    scatter_op(array_of(input), dim, index, array_of(src))  # which complains of what does not fit
+    places = _positions(input.shape, dim, array_of(index)).reshape(-1)
+    order = np.argsort(places, kind="stable")
+    factors = getitem_op(src[_corner(index.shape, src.shape)].reshape((-1,)), index=(order,))
+    places = places[order]
+    while (odd := np.flatnonzero(_turns(places) % 2)).size:  # each joins the one before it, of the same place
+        pairs = getitem_op(factors, index=(odd - 1,)) * getitem_op(factors, index=(odd,))
+        left = np.delete(np.arange(places.size), odd)
+        factors, places = getitem_op(put(factors, pairs, index=(odd - 1,)), index=(left,)), places[left]
+    flat = input.reshape((-1,))
+    return put(flat, getitem_op(flat, index=(places,)) * factors, index=(places,)).reshape(input.shape)
+
+
+def _turns(ordered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How often each of the numbers, which are in order, has come before."""
+    return np.arange(ordered.size) - np.searchsorted(ordered, ordered)
 
 
 def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -473,8 +527,7 @@ def index_add_grad_source(g: Array, dim: int, index: Array, alpha: float, source
 def _add_slices(out: np.ndarray[Any, Any], index: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> None:
     """Add the rows (before, n, after) to the contiguous `out` (before, length, after) at positions `index` (n,)."""
     order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    turn = np.arange(index.size) - np.searchsorted(ordered, ordered)  # how often the position has come before
+    turn = _turns(index[order])
     rounds = int(turn.max(initial=-1)) + 1
     if rounds <= 8:  # in each round no position comes twice, and NumPy's quick indexing does
         for r in range(rounds):

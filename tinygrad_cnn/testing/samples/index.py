@@ -101,7 +101,27 @@ register_op(
     )
 )  # fmt: skip
 register_op(OpSpec(ops.scatter_add, inputs=_gathered(True), linear_in=_linear))
-register_op(OpSpec(ops.scatter, inputs=_gathered(True, unique=True), linear_in=_linear))
+register_op(OpSpec(positions.scatter_op, inputs=_gathered(True, unique=True), linear_in=_linear))
+
+
+def _product_reference(x: Any, dim: int, index: Any, src: Any, reduce: str) -> Any:
+    out = x.copy()
+    for at in np.ndindex(index.shape):
+        place = list(at)
+        place[dim] = index[at]
+        out[tuple(place)] *= src[at]
+    return out
+
+
+register_op(
+    OpSpec(
+        ops.scatter,
+        name="scatter that multiplies",
+        inputs=_gathered(True).map(lambda sample: Sample(sample.args, {"reduce": "multiply"})),
+        reference=_product_reference,
+        linear_in=("input",),
+    )
+)
 register_op(
     OpSpec(
         ops.index_select,
