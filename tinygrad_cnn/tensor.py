@@ -134,10 +134,13 @@ class Handle:
 
     counter: ClassVar[Any] = itertools.count()
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.hooks = hooks
         self.key = next(Handle.counter)  # a key of its own: a second `remove` must not reach a later hook
-        hooks[self.key] = hook
+        others = dict(hooks) if prepend else {}
+        for key in others:
+            del hooks[key]
+        hooks.update({self.key: hook, **others})
 
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""

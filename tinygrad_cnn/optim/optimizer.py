@@ -20,6 +20,11 @@ __all__ = ["Optimizer"]
 
 Array = np.ndarray[Any, Any]
 
+_REFUSED = {
+    "capturable": "there are no CUDA graphs, which it is for",
+    "differentiable": "steps are not recorded; take p - lr * g with create_graph=True, and func.functional_call",
+}
+
 
 class Optimizer:
     """The base class of optimizers: a subclass writes `_update`, which changes one parameter.
@@ -65,6 +70,9 @@ class Optimizer:
         for i, p in enumerate(group["params"]):
             self._check_parameter(p, self._describe(group, i), known)
             known.add(id(p))
+        for name, reason in _REFUSED.items():
+            if group.get(name):
+                raise ValueError(f"{self._name}: {name} is {group[name]!r}, expected False: {reason}")
         self._check_options(group)
         self.param_groups.append({"params": group.pop("params"), **group})
 
