@@ -41,11 +41,11 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 BUDGET = {
     "recording.py": 570,
     "autograd.py": 250,
-    "tensor.py": 680,
+    "tensor.py": 700,
     "ops": 3500,
     "kernels": 3850,
     "nn": 2200,
-    ".": 25800,
+    ".": 25900,
 }
 
 

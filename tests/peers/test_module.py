@@ -214,6 +214,16 @@ def test_prepended_hooks_come_first_and_others_are_called_after_an_error_too() -
     ]  # fmt: skip
 
 
+def test_the_order_of_a_dict_of_parameters() -> None:
+    for kind in (dict, OrderedDict):
+        found = []
+        for kit, base in KITS:
+            table = kit.ParameterDict(kind(b=base.ones(1), a=base.ones(2)))
+            table.update(kind(d=base.ones(1), b=base.ones(3), c=base.ones(1)))
+            found.append([(name, p.numel()) for name, p in kit.ParameterDict(table).named_parameters()])
+        assert found[0] == found[1]
+
+
 def test_loaded_tensors_can_be_assigned() -> None:
     kinds = []
     for kit, base in KITS:

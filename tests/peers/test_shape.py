@@ -326,6 +326,22 @@ def test_views_share_memory() -> None:
         assert np.shares_memory(x.array, y.array)
 
 
+def test_a_diagonal_is_written_through_and_diag_is_a_copy() -> None:
+    found = []
+    for m in (tg, torch):
+        x = m.zeros(2, 3)
+        x.diagonal().add_(1)
+        x.diagonal(1)[0] = 5
+        x.diag().add_(7)
+        found.append(x.tolist())
+    assert found[0] == found[1] == [[1, 5, 0], [0, 1, 0]]
+    x = tg.ones(2, 2, requires_grad=True)
+    y = x * x
+    with tg.no_grad(), pytest.raises(RuntimeError, match="a live graph still needs this tensor's values"):
+        x.diagonal().add_(1)
+    y.sum().backward()
+
+
 def test_errors() -> None:
     functional = tg.nn.functional
     raises_alike(

@@ -263,10 +263,11 @@ def _add_at(out: np.ndarray[Any, Any], positions: np.ndarray[Any, Any], values: 
 
 
 @op
-def gather(input: Array, dim: int, index: Array) -> Any:
+def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Any:
     """The elements of the input at positions `index` along `dim`: out[i][j] = input[index[i][j]][j] for dim 0.
 
     `index` (integers) has as many dimensions as the input, and reaches no further in those other than `dim`.
+    sparse_grad: accepted; gradients are dense.
 
     >>> import tinygrad_cnn as tg
     >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))

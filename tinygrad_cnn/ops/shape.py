@@ -544,8 +544,9 @@ def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any
     >>> tg.diagonal(tg.tensor([[1, 2], [3, 4]]))
     tensor([1, 4])
     """
-    d1, d2 = _plane(input.shape, dim1, dim2)
-    return np.diagonal(input, offset, d1, d2)
+    view = np.diagonal(input, offset, *_plane(input.shape, dim1, dim2))
+    view.flags.writeable = input.flags.writeable  # NumPy hands it out read-only
+    return view
 
 
 @diagonal.vjp("input")
@@ -558,7 +559,7 @@ def diagonal_into(input: Array, shape: tuple[int, ...], offset: int, dim1: int, 
     """Zeros of `shape` with the input on a diagonal: the adjoint of `diagonal`."""
     out = np.zeros(shape, input.dtype)
     view = np.diagonal(out, offset, *_plane(shape, dim1, dim2))
-    view.flags.writeable = True  # NumPy hands it out read-only
+    view.flags.writeable = True
     view[...] = input
     return out
 
@@ -588,8 +589,7 @@ def diag(input: Array, diagonal: int = 0) -> Tensor:
             [0, 2]])
     """
     if input.ndim == 2:
-        found: Tensor = input.diagonal(diagonal)
-        return found
+        return clone(input.diagonal(diagonal))
     if input.ndim != 1:
         raise ValueError(f"diag: input is {input.shape}, expected a vector or a matrix")
     n = input.shape[0] + abs(diagonal)
