@@ -597,7 +597,7 @@ class Tensor(Variable):
         if not can_cast(out.dtype, self.dtype):
             raise TypeError(f"{name}: the result is {out.dtype}, which does not go into a tensor of {self.dtype}")
         if not out.tracked and not (self.tracked and is_grad_enabled()):
-            np.copyto(self._array, out._array, casting="unsafe")
+            np.copyto(locks.writeable(self), out._array, casting="unsafe")
             return self
         if shared:
             raise RuntimeError(
@@ -653,7 +653,7 @@ class Tensor(Variable):
             return
         if (holder := autograd.holder(self._array)) is not None:
             raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
-        self._array[_plain_index(index)] = value._array if isinstance(value, Variable) else value
+        locks.writeable(self)[_plain_index(index)] = value._array if isinstance(value, Variable) else value
 
     abs_ = _in_place(ops.abs)
     acos_ = _in_place(ops.acos)

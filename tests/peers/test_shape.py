@@ -326,6 +326,18 @@ def test_views_share_memory() -> None:
         assert np.shares_memory(x.array, y.array)
 
 
+def test_what_was_expanded_cannot_be_written_to() -> None:
+    wide, theirs = tg.ones(3).expand(2, 3), torch.ones(3).expand(2, 3)
+    message = r"an array of shape \(2, 3\) is read-only, expected one that can be written to, as clone\(\) makes it"
+    with pytest.raises(RuntimeError, match="clone"):
+        theirs.add_(1)
+    with pytest.raises(ValueError, match=message):
+        wide.add_(1)
+    with pytest.raises(ValueError, match=message):
+        wide[0, 1] = 2
+    assert wide.clone().add_(1).sum() == 12
+
+
 def test_a_diagonal_is_written_through_and_diag_is_a_copy() -> None:
     found = []
     for m in (tg, torch):
