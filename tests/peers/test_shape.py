@@ -347,6 +347,10 @@ def test_a_diagonal_is_written_through_and_diag_is_a_copy() -> None:
         x.diag().add_(7)
         found.append(x.tolist())
     assert found[0] == found[1] == [[1, 5, 0], [0, 1, 0]]
+    array = np.zeros((2, 3))
+    view = array[:, 1:]
+    array.flags.writeable = False
+    assert tg.Tensor(view).diagonal().tolist() == [0.0, 0.0]  # a view that can be written to, of what cannot
     x = tg.ones(2, 2, requires_grad=True)
     y = x * x
     with tg.no_grad(), pytest.raises(RuntimeError, match="a live graph still needs this tensor's values"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, numpy_words, op, sum_to, wrap
 from tinygrad_cnn.dtypes import result_type
+from tinygrad_cnn.locks import owner_of
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
@@ -545,7 +546,7 @@ def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any
     tensor([1, 4])
     """
     view = np.diagonal(input, offset, *_plane(input.shape, dim1, dim2))
-    view.flags.writeable = input.flags.writeable  # NumPy hands it out read-only
+    view.flags.writeable = input.flags.writeable and owner_of(input).flags.writeable  # NumPy hands it out read-only
     return view
 
 
