@@ -41,11 +41,11 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 BUDGET = {
     "recording.py": 570,
     "autograd.py": 250,
-    "tensor.py": 680,
+    "tensor.py": 700,
     "ops": 3500,
     "kernels": 3850,
     "nn": 2200,
-    ".": 25500,
+    ".": 25900,
 }
 
 
@@ -105,8 +105,8 @@ def registered() -> list[autograd.Op]:
 def test_every_op_has_a_docstring_and_a_rule_for_each_float_argument(op: autograd.Op) -> None:
     assert op.__doc__
     if op.differentiable:
-        integers = {"index", "indices", "target", "condition", "mask", "offsets"}  # and embedding's input
-        missing = set(op.arguments) - set(op.rules) - integers - ({"input"} if op.name == "embedding" else set())
+        integers = {"index", "indices", "target", "condition", "mask", "offsets"}
+        missing = set(op.arguments) - set(op.rules) - integers
         assert not missing, f"{op.name} has no rule for {missing}"
 
 

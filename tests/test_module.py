@@ -527,6 +527,13 @@ def test_parameter_containers() -> None:
     assert "b" in table
     assert [(name, len(p)) for name, p in table.items()] == [("b", 3)]
     assert len(table) == 1
+    table.update([("b", tg.ones(2)), ("c", tg.ones(1))])
+    assert [(name, len(p)) for name, p in table.items()] == [("b", 2), ("c", 1)]
+    assert table.pop("c").requires_grad
+    assert table.get("c", 5) == 5
+    assert table.get("b") is table["b"]
+    with pytest.raises(KeyError):
+        table.pop("c")
 
 
 # ---- init and utils ----------------------------------------------------------------------------------------

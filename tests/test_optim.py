@@ -66,6 +66,14 @@ def test_options_out_of_range(kind: str, options: dict[str, Any], text: str) -> 
         getattr(optim, kind)([{"params": parameters(), **options}])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_that_are_refused(kind: str) -> None:
+    with raises(ValueError, f"{kind}: differentiable is True, expected False: steps are not recorded"):
+        getattr(optim, kind)(parameters(), differentiable=True)
+    with raises(ValueError, f"{kind}: capturable is True, expected False: there are no CUDA graphs"):
+        getattr(optim, kind)([{"params": parameters(), "capturable": True}])
+
+
 def test_parameters_that_are_none() -> None:
     p = nn.Parameter([1.0])
     with raises(ValueError, "SGD: the list of parameters is empty"):
@@ -94,9 +102,10 @@ def test_groups_take_the_defaults_that_they_do_not_set() -> None:
     assert [(g["lr"], g["momentum"]) for g in optimizer.param_groups] == [(0.5, 0.9), (0.1, 0.9)]
     assert optimizer.defaults["lr"] == 0.1
     assert repr(optimizer) == (
-        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.5\n    maximize: False\n    momentum: 0.9\n"
-        "    nesterov: False\n    weight_decay: 0\nParameter Group 1\n    dampening: 0\n    lr: 0.1\n"
-        "    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n)"
+        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n"
+        "    lr: 0.5\n    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n"
+        "Parameter Group 1\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n"
+        "    lr: 0.1\n    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n)"
     )
 
 

@@ -134,6 +134,14 @@ def test_embedding() -> None:
     np.testing.assert_allclose(g.numpy(), np.stack(expected))
 
 
+def test_embedding_that_scales_by_frequency() -> None:
+    table = nn.Embedding(6, 3, scale_grad_by_freq=True).double()
+    losses = (table(tg.tensor([[0, 1, 0], [2, 0, 5]])) ** 2).flatten(1).sum(1)
+    (g,) = func.per_sample_grad(losses, table.weight)
+    expected = [tg.autograd.grad(losses[i], table.weight, retain_graph=True)[0].numpy() for i in range(2)]
+    np.testing.assert_allclose(g.numpy(), np.stack(expected))
+
+
 def test_a_parameter_that_does_not_count_gets_zeros() -> None:
     w, unused = tg.ones(2, requires_grad=True), tg.ones(3, requires_grad=True)
     _, g = func.per_sample_grad((tg.ones(N, 2) * w).sum(1), [w, unused])

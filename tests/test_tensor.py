@@ -53,6 +53,10 @@ def test_random_functions_follow_the_seed_and_the_generator() -> None:
     assert [t.tolist() for t in first] == [t.tolist() for t in again]
     g, h = tg.Generator().manual_seed(1), tg.Generator().manual_seed(1)
     assert tg.rand(3, generator=g).tolist() == tg.rand(3, generator=h).tolist()
+    x = tg.zeros(2, 3, dtype=tg.float64)
+    assert tg.rand_like(x, generator=g).tolist() == tg.rand(2, 3, dtype=tg.float64, generator=h).tolist()
+    assert tg.randn_like(x, generator=g).tolist() == tg.randn(2, 3, dtype=tg.float64, generator=h).tolist()
+    assert x.copy_(tg.ones(3), non_blocking=True).sum() == 6
     assert sorted(tg.randperm(6).tolist()) == list(range(6))
     assert set(tg.randint(3, (200,)).tolist()) == {0, 1, 2}
 

@@ -336,16 +336,30 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int6
     return wrap(_stream(generator).permutation(n).astype(dtype_of(dtype)))
 
 
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Any,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform numbers in the shape and dtype of the input."""
     kind = input.dtype if dtype is None else dtype
-    return rand(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
+    return rand(input.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Any,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers in the shape and dtype of the input."""
     kind = input.dtype if dtype is None else dtype
-    return randn(input.shape, dtype=kind, device=device, requires_grad=requires_grad)
+    return randn(input.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def normal(

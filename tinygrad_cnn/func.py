@@ -295,6 +295,9 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool = False,
     preserve_rng_state: bool = True,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Tensor:
     """function(*args, **kwargs) without keeping what it computes on the way: backward computes it again.
@@ -302,7 +305,8 @@ def checkpoint(
     Saves the memory of the activations inside for the time of a second forward pass. Random numbers (dropout) are
     drawn alike both times. The Tensors among the arguments, and the parameters that the function uses, get their
     gradients; gradients of any order work. RuntimeError in backward if the second pass uses or gives other values,
-    because something outside has changed. `use_reentrant`, a choice that PyTorch asks for, changes nothing.
+    because something outside has changed. `use_reentrant`, a choice that PyTorch asks for, changes nothing, nor do
+    `determinism_check`, `debug` and `early_stop`.
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
 
     >>> import tinygrad_cnn as tg

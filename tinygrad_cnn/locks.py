@@ -216,5 +216,7 @@ def writeable(variable: Any) -> Array:
     if is_held(array):
         array = variable._array = array.copy()
     elif not array.flags.writeable:
-        raise ValueError(f"an array of shape {array.shape} is read-only, expected one that can be written to")
+        raise ValueError(
+            f"an array of shape {array.shape} is read-only, expected one that can be written to, as clone() makes it"
+        )
     return array

@@ -211,6 +211,8 @@ def _conv_bias(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
 
 def _embedding_weight(g: Any, shape: tuple[int, ...], values: dict[str, Any]) -> Any:
     index = values["input"]
+    if values["scale_grad_by_freq"]:
+        g = g / np.bincount(index.ravel())[index][..., None].astype(g.dtype)
     out = np.zeros((len(g), *shape), g.dtype)
     samples = np.arange(len(g)).reshape(-1, *[1] * (index.ndim - 1))
     np.add.at(out, (samples, index), g)

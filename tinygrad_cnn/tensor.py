@@ -134,10 +134,13 @@ class Handle:
 
     counter: ClassVar[Any] = itertools.count()
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.hooks = hooks
         self.key = next(Handle.counter)  # a key of its own: a second `remove` must not reach a later hook
-        hooks[self.key] = hook
+        others = dict(hooks) if prepend else {}
+        for key in others:
+            del hooks[key]
+        hooks.update({self.key: hook, **others})
 
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
@@ -594,7 +597,7 @@ class Tensor(Variable):
         if not can_cast(out.dtype, self.dtype):
             raise TypeError(f"{name}: the result is {out.dtype}, which does not go into a tensor of {self.dtype}")
         if not out.tracked and not (self.tracked and is_grad_enabled()):
-            np.copyto(self._array, out._array, casting="unsafe")
+            np.copyto(locks.writeable(self), out._array, casting="unsafe")
             return self
         if shared:
             raise RuntimeError(
@@ -614,10 +617,10 @@ class Tensor(Variable):
         """Set every element to `value`."""
         return self._change("fill_", lambda x: np.full(x.shape, value, x.dtype), "full_like(x, value)")
 
-    def copy_(self, other: Any) -> Tensor:
-        """Take over the values of `other`, which broadcasts to this shape."""
-        source = other if isinstance(other, Variable) else wrap(np.asarray(other))
-        return self._change("copy_", lambda x: ops.cast(ops.broadcast_to(source, x.shape), x.dtype), "other.clone()")
+    def copy_(self, src: Any, non_blocking: _Bool = False) -> Tensor:
+        """Take over the values of `src`, which broadcasts to this shape; non_blocking changes nothing."""
+        source = src if isinstance(src, Variable) else wrap(np.asarray(src))
+        return self._change("copy_", lambda x: ops.cast(ops.broadcast_to(source, x.shape), x.dtype), "src.clone()")
 
     def fill_diagonal_(self, fill_value: _Float, wrap: _Bool = False) -> Tensor:
         """Set the main diagonal to `fill_value`: the elements all of whose positions are equal.
@@ -650,12 +653,18 @@ class Tensor(Variable):
             return
         if (holder := autograd.holder(self._array)) is not None:
             raise RuntimeError(f"t[i] = v: a live graph still needs the values of t ({holder}); use index_put(t, i, v)")
-        self._array[_plain_index(index)] = value._array if isinstance(value, Variable) else value
+        locks.writeable(self)[_plain_index(index)] = value._array if isinstance(value, Variable) else value
 
     abs_ = _in_place(ops.abs)
+    acos_ = _in_place(ops.acos)
     add_ = _in_place(ops.add)
     addcdiv_ = _in_place(ops.addcdiv)
     addcmul_ = _in_place(ops.addcmul)
+    addmm_ = _in_place(ops.addmm)
+    asin_ = _in_place(ops.asin)
+    atan2_ = _in_place(ops.atan2)
+    atan_ = _in_place(ops.atan)
+    baddbmm_ = _in_place(ops.baddbmm)
     bitwise_and_ = _in_place(ops.bitwise_and)
     bitwise_not_ = _in_place(ops.bitwise_not)
     bitwise_or_ = _in_place(ops.bitwise_or)
@@ -666,18 +675,36 @@ class Tensor(Variable):
     clamp_min_ = _in_place(ops.clamp_min)
     clip_ = _in_place(ops.clip)
     cos_ = _in_place(ops.cos)
+    cosh_ = _in_place(ops.cosh)
+    cumprod_ = _in_place(ops.cumprod)
+    cumsum_ = _in_place(ops.cumsum)
     div_ = _in_place(ops.div)
+    eq_ = _in_place(ops.eq)
     erf_ = _in_place(ops.erf)
+    exp2_ = _in_place(ops.exp2)
     exp_ = _in_place(ops.exp)
     expm1_ = _in_place(ops.expm1)
     floor_ = _in_place(ops.floor)
     floor_divide_ = _in_place(ops.floor_divide)
+    ge_ = _in_place(ops.ge)
+    gt_ = _in_place(ops.gt)
     index_add_ = _in_place(ops.index_add)
+    index_put_ = _in_place(ops.index_put)
+    le_ = _in_place(ops.le)
     lerp_ = _in_place(ops.lerp)
-    log_ = _in_place(ops.log)
+    log10_ = _in_place(ops.log10)
     log1p_ = _in_place(ops.log1p)
+    log2_ = _in_place(ops.log2)
+    log_ = _in_place(ops.log)
+    logical_and_ = _in_place(ops.logical_and)
+    logical_not_ = _in_place(ops.logical_not)
+    logical_or_ = _in_place(ops.logical_or)
+    logical_xor_ = _in_place(ops.logical_xor)
+    lt_ = _in_place(ops.lt)
     masked_fill_ = _in_place(ops.masked_fill)
     mul_ = _in_place(ops.mul)
+    nan_to_num_ = _in_place(ops.nan_to_num)
+    ne_ = _in_place(ops.ne)
     neg_ = _in_place(ops.neg)
     pow_ = _in_place(ops.pow)
     reciprocal_ = _in_place(ops.reciprocal)
@@ -690,12 +717,16 @@ class Tensor(Variable):
     sigmoid_ = _in_place(ops.sigmoid)
     sign_ = _in_place(ops.sign)
     sin_ = _in_place(ops.sin)
+    sinc_ = _in_place(ops.sinc)
+    sinh_ = _in_place(ops.sinh)
     sqrt_ = _in_place(ops.sqrt)
     square_ = _in_place(ops.square)
     sub_ = _in_place(ops.sub)
+    tan_ = _in_place(ops.tan)
     tanh_ = _in_place(ops.tanh)
     tril_ = _in_place(ops.tril)
     triu_ = _in_place(ops.triu)
+    true_divide_ = _in_place(ops.true_divide)
     trunc_ = _in_place(ops.trunc)
 
     __iadd__ = add_

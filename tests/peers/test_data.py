@@ -115,3 +115,12 @@ def test_warps(fill):
     padding = "border" if fill is None else "zeros"
     expected = torch.nn.functional.grid_sample(torch.tensor(x), grid, padding_mode=padding, align_corners=False)
     np.testing.assert_allclose(_warp(x, matrices, move, fill), expected.numpy(), atol=1e-12)
+
+
+def test_what_speaks_of_workers_is_kept():
+    for library in (data, peer):
+        how = {"num_workers": 2, "timeout": 5.0, "worker_init_fn": print, "prefetch_factor": 3, "in_order": False}
+        how |= {"multiprocessing_context": None, "persistent_workers": True, "pin_memory_device": ""}
+        loader = library.DataLoader(range(5), 2, **how)
+        assert all(getattr(loader, name) == value for name, value in how.items())
+    assert [batch.tolist() for batch in data.DataLoader(range(5), 2, num_workers=2)] == [[0, 1], [2, 3], [4]]

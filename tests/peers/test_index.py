@@ -188,7 +188,7 @@ ALONG: list[tuple[Any, int, Any]] = [
 def test_gather_and_scatter(case: tuple[Any, int, Any]) -> None:
     x, dim, index = case
     compare(tg.gather, torch.gather, x, dim, index)
-    compare(tg.gather, torch.gather, np.asarray(x > 0), dim, index)
+    compare(tg.gather, torch.gather, np.asarray(x > 0), dim, index, sparse_grad=False)
     src = np.asarray(rng.normal(size=index.shape))
     compare(tg.scatter_add, torch.scatter_add, x, dim, index, src)
     if index.ndim:
@@ -201,6 +201,43 @@ def test_scatter(case: tuple[Any, int, Any]) -> None:
     x, dim, index = case
     compare(tg.scatter, torch.scatter, x, dim, index, np.asarray(rng.normal(size=index.shape)))
     compare(tg.scatter, torch.scatter, x, dim, index, 1.5)
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+@pytest.mark.parametrize("reduce", ["add", "multiply"])
+@pytest.mark.parametrize("case", ALONG, ids=range(len(ALONG)))
+def test_scatter_that_adds_or_multiplies(case: tuple[Any, int, Any], reduce: str) -> None:
+    x, dim, index = case
+    src, kind = np.asarray(rng.normal(size=index.shape)), "sum" if reduce == "add" else "prod"
+    if src.size > 1:
+        src.flat[0] = 0.0
+    for source in (src, 1.5):  # PyTorch has the gradients of its newer function only
+        compare(tg.scatter, torch.scatter, x, dim, index, source, reduce=reduce, orders=0)
+    compare(
+        lambda a, s: tg.scatter(a, dim, tg.tensor(index), s, reduce=reduce),
+        lambda a, s: torch.scatter_reduce(a, dim, torch.tensor(index), s, kind),
+        *(x, src),
+        orders=1 if reduce == "multiply" else 2,  # its second gradient fails where src is 0
+    )
+    numbers = np.asarray(rng.integers(-3, 4, x.shape))
+    for value in (2, 2.5, True):
+        compare(tg.scatter, torch.scatter, numbers, dim, index, value, reduce=reduce)
+    ours, theirs = tg.tensor(x), torch.tensor(x)
+    ours.scatter_(dim, tg.tensor(index), value=0.5, reduce=reduce)
+    theirs.scatter_(dim, torch.tensor(index), value=0.5, reduce=reduce)
+    np.testing.assert_allclose(ours.array, theirs.numpy(), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+def test_scatter_of_a_value_by_name() -> None:
+    index = array([0, 2, 1, 0])
+    compare(tg.scatter, torch.scatter, MATRIX, 0, index, value=1.5)
+    message = "scatter: reduce is 'prod', expected 'add' or 'multiply'"
+    raises_alike(tg.scatter, torch.scatter, MATRIX, 0, index, 1.0, reduce="prod", match=message)
+    raises_alike(tg.scatter, torch.scatter, MATRIX, 0, index, match="scatter: src is None, value None, expected one of")
+    raises_alike(
+        tg.scatter, torch.scatter, MATRIX, 0, array([9]), MATRIX[:1], reduce="multiply", match="scatter: an index is 9"
+    )
 
 
 def test_the_gradient_of_a_larger_source_is_zero_outside() -> None:
@@ -246,6 +283,47 @@ def test_embedding() -> None:
         compare(tg.nn.functional.embedding, F.embedding, input, weight)
         compare(tg.nn.functional.embedding, F.embedding, input, weight, padding_idx=4)
         compare(tg.nn.functional.embedding, F.embedding, input, weight, -1)
+
+
+def test_embedding_scales_gradients_by_frequency() -> None:
+    weight, index = rng.normal(size=(5, 3)), array([0, 4, 4], [4, 0, 2])
+    for padding in (None, 4):
+        how: dict[str, Any] = {"scale_grad_by_freq": True, "padding_idx": padding}
+        compare(tg.nn.functional.embedding, F.embedding, index, weight, orders=1, **how)
+    # The gradient of the gradient is divided as well; PyTorch forgets it there.
+    ours, g = tg.tensor(weight, requires_grad=True), tg.ones(2, 3, 3, dtype=tg.float64, requires_grad=True)
+    out = tg.nn.functional.embedding(tg.tensor(index), ours, scale_grad_by_freq=True)
+    (first,) = tg.autograd.grad(out, ours, g, create_graph=True)
+    (second,) = tg.autograd.grad(first.sum(), g)
+    np.testing.assert_allclose(second.array[..., 0], 1 / np.bincount(index.ravel())[index], rtol=1e-15)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, float("inf"), 0.0])
+@pytest.mark.parametrize("max_norm", [0.0, 1.0, 1.7, 100.0])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_embedding_shortens_the_rows_that_it_looks_up(dtype: str, max_norm: float, norm_type: float) -> None:
+    weight = rng.normal(size=(5, 3)).astype(dtype)
+    for index in (array([0, 4, 4], [4, 0, 2]), np.array(3), np.zeros((0,), np.int64)):
+        ours, theirs = tg.tensor(weight, requires_grad=True), torch.tensor(weight, requires_grad=True)
+        how: dict[str, Any] = {"max_norm": max_norm, "norm_type": norm_type, "padding_idx": 2}
+        out = tg.nn.functional.embedding(tg.tensor(index), ours, **how)
+        expected = F.embedding(torch.tensor(index), theirs, **how)
+        (out * out).sum().backward(), (expected * expected).sum().backward()
+        for a, b in ((out, expected), (ours, theirs), (ours.grad, theirs.grad)):
+            np.testing.assert_allclose(
+                a.detach().numpy(), b.detach().numpy(), rtol=1e-12 if dtype == "float64" else 1e-5, atol=1e-30
+            )
+
+
+def test_embedding_shortens_nothing_that_a_graph_needs() -> None:
+    weight = tg.tensor([[3.0, 4.0], [0.1, 0.1]], requires_grad=True)
+    square = weight * weight
+    with pytest.raises(RuntimeError, match=r"^embedding: max_norm=1.0 shortens rows of the weight in place.*\(mul at"):
+        tg.nn.functional.embedding(tg.tensor([0]), weight, max_norm=1.0)
+    tg.nn.functional.embedding(tg.tensor([1]), weight, max_norm=1.0)  # nothing to shorten
+    square.sum().backward()
+    tg.nn.functional.embedding(tg.tensor([0]), weight, max_norm=1.0)
+    np.testing.assert_allclose(weight.detach().numpy(), [[0.6, 0.8], [0.1, 0.1]], rtol=1e-6)
 
 
 def test_one_hot() -> None:
@@ -347,6 +425,9 @@ def test_errors() -> None:
     )
     raises_alike(
         functional.embedding, F.embedding, array(1), weight, 5, match=r"embedding: padding_idx is 5, weight has 5"
+    )
+    raises_alike(
+        functional.embedding, F.embedding, array(-1), weight, max_norm=1.0, match=r"embedding: an index is -1, expected"
     )
     raises_alike(functional.one_hot, F.one_hot, array(3), 3, match=r"one_hot: an index is 3, expected 0 to 2")
     raises_alike(functional.one_hot, F.one_hot, array(), match=r"one_hot: the input is empty, expected num_classes")

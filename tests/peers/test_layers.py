@@ -243,16 +243,30 @@ def test_loss(name, kind, kwargs):
     same(a[0].grad, b[0].grad)
 
 
+def test_the_old_names_of_hardtanh():
+    for old in ({"min_value": -2.0}, {"max_value": 0.5}, {"min_value": -0.5, "max_value": 0.25}):
+        with pytest.warns(FutureWarning, match="is deprecated") as seen:
+            ours, theirs = (m.nn.Hardtanh(**old) for m in (tg, torch))
+        assert repr(ours) == repr(theirs)
+        assert [w.filename for w in seen] == [__file__] * 2 * len(old)
+
+
 def test_embedding():
-    for kwargs in ({}, {"padding_idx": 2}, {"padding_idx": -1}):
+    shorter = {"max_norm": 1.0, "norm_type": 1.0, "scale_grad_by_freq": True}
+    for kwargs in ({}, {"padding_idx": 2}, {"padding_idx": -1}, shorter):
         ours, theirs = pair("Embedding", (5, 3), kwargs, None)
+        assert repr(ours) == repr(theirs)
         assert ours.padding_idx == theirs.padding_idx
         index = np.array([[0, 2, 2], [4, 1, 0]])
         out, expected = ours(tg.from_numpy(index)), theirs(torch.from_numpy(index.copy()))
         same(out, expected)
         (out**2).sum().backward(), (expected**2).sum().backward()
         same(ours.weight.grad, theirs.weight.grad)
+        same(ours.weight, theirs.weight)
+    assert repr(nn.Embedding(5, 3, sparse=True)) == repr(torch.nn.Embedding(5, 3, sparse=True))
     rows = np.random.default_rng(0).standard_normal((5, 3))
+    loaded = [m.nn.Embedding.from_pretrained(m.ones(2, 3), False, 1, 2.0, 1.0, True) for m in (tg, torch)]
+    assert repr(loaded[0]) == repr(loaded[1])
     frozen = nn.Embedding.from_pretrained(tg.from_numpy(rows))
     assert not frozen.weight.requires_grad
     assert nn.Embedding.from_pretrained(tg.from_numpy(rows), freeze=False).weight.requires_grad

@@ -165,10 +165,31 @@ def test_other_shapes_broadcast_and_warn(name: str) -> None:
     assert any(w.filename.endswith("compare.py") for w in seen if "they broadcast" in str(w.message))
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(3, 4), (), (2, 3, 4)])
+@pytest.mark.parametrize(("name", "options"), [d for d in DIFFERENCES if d[0] != "smooth_l1_loss"])
+def test_weights_of_elements(name: str, options: Any, shape: tuple[int, ...], reduction: str) -> None:
+    x, y, w = (np.asarray(rng.uniform(low, 2, shape)) for low in (-2, -2, 0.5))
+    orders = 1 if name == "l1_loss" else 2  # |x| has no second derivative
+    compare_with_constants(name, x, y, weight=w, reduction=reduction, orders=orders, **options)
+    learning = ({"weight": w}, {"weight": np.array(w > 1)}, {"weight": np.asarray(w * 3, np.int64)})
+    for weight in learning if shape else learning[:1]:
+        compare(ours(name), theirs(name), x, y, reduction=reduction, orders=orders, **weight, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*they broadcast|Using a target size")
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+def test_weights_where_the_target_broadcasts(name: str, reduction: str) -> None:
+    x, w = rng.uniform(-2, 2, (3, 1)), rng.uniform(0.5, 2, (3, 1))
+    for target in ((3, 4), (1,), (2, 3, 4)):
+        compare(ours(name), theirs(name), x, rng.uniform(-2, 2, target), weight=w, reduction=reduction, orders=1)
+
+
 # ---- probabilities -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.filterwarnings("ignore:.*reduction.*'mean' divides")
 @pytest.mark.parametrize("log_target", [False, True])
 @pytest.mark.parametrize("reduction", [*REDUCTIONS, "batchmean"])
 def test_kl_div(reduction: str, log_target: bool) -> None:
@@ -186,6 +207,14 @@ def test_kl_div(reduction: str, log_target: bool) -> None:
     np.testing.assert_allclose(found.array, expected.detach().numpy(), rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(g.array, expected_g.numpy(), rtol=1e-12, atol=1e-15)
     assert np.isfinite(g_target.array).all()  # PyTorch has NaN here
+
+
+def test_the_mean_of_kl_div_warns() -> None:
+    x, y = tg.tensor([[-1.0, -1.0]]), tg.tensor([[0.5, 0.5]])
+    for call in (loss.kl_div, tg.nn.KLDivLoss()):
+        with pytest.warns(UserWarning, match="reduction='mean' divides .* 'batchmean' divides") as seen:
+            call(x, y)
+        assert seen[0].filename.endswith("test_loss.py" if call is loss.kl_div else "nn/loss.py")
 
 
 @pytest.mark.parametrize("weight", [None, (3, 4), (4,), (3, 1)])
@@ -282,6 +311,10 @@ ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("cross_entropy", (X, T), {"label_smoothing": 1.5}, "^cross_entropy: label_smoothing is 1.5, expected a number"),
     ("cross_entropy", (X, T), {"reduction": "avg"}, "^cross_entropy: reduction is 'avg', expected 'mean', 'sum' or"),
     ("mse_loss", (X, X), {"reduction": "avg"}, "^mse_loss: reduction is 'avg', expected 'mean', 'sum' or 'none'"),
+    ("mse_loss", (X, X), {"weight": X[0]}, r"^mse_loss: weight is \(3,\), input \(2, 3\), expected the same shape"),
+    ("l1_loss", (X, X), {"weight": X[:, :1]}, r"^l1_loss: weight is \(2, 1\), input \(2, 3\), expected the same"),
+    ("huber_loss", (X, X), {"weight": X[:1]}, r"^huber_loss: weight is \(1, 3\), input \(2, 3\), expected the same"),
+    ("l1_loss", (X, X), {"weight": X, "reduction": "avg"}, "^l1_loss: reduction is 'avg', expected 'mean', 'sum' or"),
     ("smooth_l1_loss", (X, X), {"beta": -1.0}, "^smooth_l1_loss: beta is -1.0, expected a number >= 0"),
     ("huber_loss", (X, X), {"delta": 0.0}, "^huber_loss: delta is 0.0, expected a number > 0"),
     ("binary_cross_entropy", (X + 1.5, X), {}, "^binary_cross_entropy_terms: input holds 1.5, expected prob"),

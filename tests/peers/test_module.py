@@ -179,6 +179,74 @@ def test_forward_hooks_are_called_in_the_same_order_with_the_same_numbers() -> N
     assert logs[0] == logs[1]
 
 
+def test_prepended_hooks_come_first_and_others_are_called_after_an_error_too() -> None:
+    logs = []
+    for kit, base in KITS:
+        log: list[Any] = []
+
+        class Odd(kit.Module):
+            def forward(self, x: Any, fail: bool = False) -> Any:
+                if fail:
+                    raise KeyError("on purpose")
+                return x * 2
+
+        def record(name: str, log: list[Any] = log) -> Any:
+            return lambda module, *rest: log.append((name, len(rest), rest[-1] is None))
+
+        odd = Odd()
+        for prepend in (False, True):
+            odd.register_forward_pre_hook(record(f"pre {prepend}"), prepend=prepend)
+            odd.register_forward_hook(record(f"post {prepend}"), prepend=prepend, always_call=prepend)
+            odd.register_full_backward_hook(record(f"back {prepend}"), prepend=prepend)
+        last = odd.register_forward_hook(record("last"), always_call=True, with_kwargs=True)
+        x = base.ones(2, requires_grad=True)
+        odd(x).sum().backward()
+        with pytest.raises(KeyError):
+            odd(x, fail=True)
+        last.remove()
+        odd.register_forward_hook(lambda module, args, out: 1 // 0, prepend=True)
+        with pytest.raises(ZeroDivisionError):
+            odd(x)
+        logs.append(log)
+    assert logs[0] == logs[1]
+    assert [name for name, *_ in logs[0][:7]] == [
+        "pre True", "pre False", "post True", "post False", "last", "back True", "back False",
+    ]  # fmt: skip
+
+
+def test_the_order_of_a_dict_of_parameters() -> None:
+    for kind in (dict, OrderedDict):
+        found = []
+        for kit, base in KITS:
+            table = kit.ParameterDict(kind(b=base.ones(1), a=base.ones(2)))
+            table.update(kind(d=base.ones(1), b=base.ones(3), c=base.ones(1)))
+            found.append([(name, p.numel()) for name, p in kit.ParameterDict(table).named_parameters()])
+        assert found[0] == found[1]
+
+
+def test_loaded_tensors_can_be_assigned() -> None:
+    kinds = []
+    for kit, base in KITS:
+        model = kit.Sequential(kit.Linear(2, 3), kit.BatchNorm1d(3))
+        model[0].bias.requires_grad_(False)
+        other = kit.Sequential(kit.Linear(2, 3), kit.BatchNorm1d(3)).double()
+        old, state = model[0].weight, other.state_dict()
+        state["0.bias"] = kit.Parameter(state["0.bias"])
+        missing = model.load_state_dict({k: v for k, v in state.items() if k != "1.weight"}, strict=False, assign=True)
+        assert model[0].weight is not old
+        assert model[0].bias is state["0.bias"]
+        assert all((model.state_dict()[k] == v).all() for k, v in state.items() if k != "1.weight")
+        state["0.weight"][0, 0] = 7.0
+        with base.no_grad():
+            assert float(model[0].weight[0, 0]) == 7.0  # the memory is shared
+        members = [*model.named_parameters(), *model.named_buffers()]
+        kinds.append([(k, type(v).__name__, str(v.dtype).split(".")[-1], v.requires_grad) for k, v in members])
+        kinds[-1].append(missing.missing_keys)
+    assert kinds[0] == kinds[1]
+    shared = nn.Linear(1, 1)
+    assert len(list(nn.Sequential(shared, shared).modules(remove_duplicate=False))) == 3
+
+
 def flat(x: Any) -> Any:
     """Plain numbers, rounded, of whatever holds tensors."""
     if isinstance(x, (tuple, list)):

@@ -100,14 +100,8 @@ DIFFERENCES = [
         "PyTorch widens narrow integers where it sums an operand alone, and only there",
     ),
     Difference(
-        "scatter", lambda sample, dtype: "reduce" in sample.kwargs, "there is no `reduce`; scatter_add adds"
-    ),
-    Difference(
-        "interpolate", lambda sample, dtype: "antialias" in sample.kwargs, "there is no `antialias`"
-    ),
-    Difference(
         "interpolate",
-        lambda sample, dtype: dtype == "uint8" and sample.kwargs.get("mode") == "bicubic",
+        lambda sample, dtype: dtype == "uint8" and sample.kwargs.get("mode") in ("bicubic", "lanczos"),
         "PyTorch cuts pixels to 0 ... 255 also between the two directions; ours once",
     ),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ A program leaves `losses`, a list of numbers, and `results`, a dict of whatever 
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from pathlib import Path
@@ -22,16 +23,21 @@ PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))
 
 def ported(source: str) -> str:
     """The program with our imports in place of PyTorch's."""
-    imports, first, rest = source.partition(re.search(r"^(?!import |from |\s*$).*", source, re.MULTILINE).group())
+    last = max(node.end_lineno for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom))
+    lines = source.splitlines(keepends=True)
+    imports, rest = "".join(lines[:last]), "".join(lines[last:])
     imports = re.sub(r"^import torch$", "import tinygrad_cnn as torch", imports, flags=re.MULTILINE)
     imports = re.sub(r"^(import|from) torch\b", r"\1 tinygrad_cnn", imports, flags=re.MULTILINE)
     assert "torch" not in re.sub(r"\bas torch$", "", imports, flags=re.MULTILINE)
-    return imports + first + rest
+    return imports + rest
 
 
 def run(source: str, name: str) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(source, name, "exec"), space)
+    try:
+        exec(compile(source, name, "exec"), space)
+    finally:
+        space["torch"].set_default_dtype(space["torch"].float32)  # a program may have set another
     return space
 
 

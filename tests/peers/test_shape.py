@@ -279,6 +279,37 @@ def test_interpolate_by_weighing(dims: int, mode: str, align_corners: bool | Non
     compare(tg.nn.functional.interpolate, F.interpolate, INPUTS[dims], mode=mode, align_corners=align_corners, **sizes)
 
 
+@pytest.mark.parametrize("sizes", [*SIZES, {"size": (2, 9)}, {"size": (1, 4)}, {"scale_factor": (0.4, 1.7)}], ids=str)
+@pytest.mark.parametrize("align_corners", [None, False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "lanczos"])
+def test_interpolate_without_aliases(mode: str, align_corners: bool | None, sizes: dict[str, Any]) -> None:
+    how = {"mode": mode, "antialias": True, "align_corners": align_corners, **sizes}
+    if mode == "lanczos" and align_corners:
+        message = "interpolate: align_corners is True, mode 'lanczos' has none"
+        raises_alike(tg.nn.functional.interpolate, F.interpolate, IMAGE, match=message, **how)
+    else:
+        compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, **how)
+
+
+def test_interpolate_without_aliases_leaves_a_length_that_stays() -> None:
+    """So does PyTorch; only its gradient is then one of another resizing."""
+    how: dict[str, Any] = {"scale_factor": (0.4, 1.1), "mode": "bilinear", "antialias": True}
+    compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, orders=0, **how)
+
+
+def test_interpolate_to_one_column_keeps_the_rows_apart() -> None:
+    """PyTorch 2.13 gives the first row twice, and the gradient of what it should give."""
+    x = np.arange(24.0).reshape(1, 1, 6, 4)
+    how: dict[str, Any] = {"size": (2, 1), "mode": "bilinear", "antialias": True}
+    theirs = torch.from_numpy(x).requires_grad_()
+    (g,) = torch.autograd.grad(F.interpolate(theirs, **how)[0, 0, 1, 0], theirs)
+    ours = tg.tensor(x, requires_grad=True)
+    out = tg.nn.functional.interpolate(ours, **how)
+    out[0, 0, 1, 0].backward()
+    np.testing.assert_allclose(ours.grad.array, g.numpy(), rtol=1e-12, atol=1e-15)
+    assert float(out[0, 0, 1, 0]) == pytest.approx(float((g.numpy() * x).sum()), rel=1e-12)
+
+
 def test_interpolate_with_one_number_a_dimension() -> None:
     compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, size=(3, 9), mode="bilinear")
     compare(tg.nn.functional.interpolate, F.interpolate, IMAGE, scale_factor=(0.5, 2.0), mode="nearest")
@@ -302,6 +333,38 @@ def test_views_share_memory() -> None:
         tg.diagonal(x),
     ):
         assert np.shares_memory(x.array, y.array)
+
+
+def test_what_was_expanded_cannot_be_written_to() -> None:
+    wide, theirs = tg.ones(3).expand(2, 3), torch.ones(3).expand(2, 3)
+    message = r"an array of shape \(2, 3\) is read-only, expected one that can be written to, as clone\(\) makes it"
+    with pytest.raises(RuntimeError, match="clone"):
+        theirs.add_(1)
+    with pytest.raises(ValueError, match=message):
+        wide.add_(1)
+    with pytest.raises(ValueError, match=message):
+        wide[0, 1] = 2
+    assert wide.clone().add_(1).sum() == 12
+
+
+def test_a_diagonal_is_written_through_and_diag_is_a_copy() -> None:
+    found = []
+    for m in (tg, torch):
+        x = m.zeros(2, 3)
+        x.diagonal().add_(1)
+        x.diagonal(1)[0] = 5
+        x.diag().add_(7)
+        found.append(x.tolist())
+    assert found[0] == found[1] == [[1, 5, 0], [0, 1, 0]]
+    array = np.zeros((2, 3))
+    view = array[:, 1:]
+    array.flags.writeable = False
+    assert tg.Tensor(view).diagonal().tolist() == [0.0, 0.0]  # a view that can be written to, of what cannot
+    x = tg.ones(2, 2, requires_grad=True)
+    y = x * x
+    with tg.no_grad(), pytest.raises(RuntimeError, match="a live graph still needs this tensor's values"):
+        x.diagonal().add_(1)
+    y.sum().backward()
 
 
 def test_errors() -> None:
@@ -368,6 +431,13 @@ def test_errors() -> None:
     raises_alike(
         resize, theirs, IMAGE, 3, mode="linear", match=r"interpolate: input is .* mode 'linear' expects \(3,\)"
     )
+    for mode in ("nearest", "area", "linear"):
+        match = f"interpolate: mode is '{mode}', expected one of 'bilinear', 'bicubic', 'lanczos' where antialias=True"
+        raises_alike(
+            resize, theirs, INPUTS[1] if mode == "linear" else IMAGE, 3, mode=mode, antialias=True, match=match
+        )
+    match = "interpolate: mode is 'lanczos', expected one of .* where antialias=False"
+    raises_alike(resize, theirs, IMAGE, 3, mode="lanczos", match=match)
     raises_alike(
         resize, theirs, IMAGE, 3, align_corners=True, match=r"interpolate: align_corners is True, mode 'nearest'"
     )

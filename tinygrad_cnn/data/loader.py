@@ -36,7 +36,8 @@ class DataLoader:
     `get_batch`, which takes a whole batch at once). `drop_last` leaves out a last batch that is not full. `transform`
     is a function (array, generator) -> array, applied to the first entry of each batch (the images).
     `generator` feeds the shuffling and `transform` (default: the one that `manual_seed` sets).
-    What speaks of workers and memory changes nothing: samples are loaded in this process.
+    What speaks of workers and memory is kept and changes nothing: samples are loaded in this process, in order, and
+    `worker_init_fn` is never called.
 
     `state_dict()` is the position, as plain numbers fit for JSON. A loader made with the same arguments that
     gets it by `load_state_dict` goes on with exactly the batches that remained. Without a `generator`,
@@ -66,6 +67,8 @@ class DataLoader:
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
         transform: Transform | None = None,
     ) -> None:
         if batch_sampler is not None:
@@ -88,8 +91,14 @@ class DataLoader:
         self.collate_fn = collate_fn
         self.pin_memory = pin_memory
         self.drop_last = drop_last
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
         self.generator = generator
+        self.prefetch_factor = prefetch_factor
         self.persistent_workers = persistent_workers
+        self.pin_memory_device = pin_memory_device
+        self.in_order = in_order
         self.transform = transform
         self.batch_sampler = batch_sampler
         self.sampler = sampler

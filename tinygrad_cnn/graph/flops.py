@@ -402,5 +402,7 @@ _BACKWARD: dict[str, Callable[[Call], int]] = {
     "gather": lambda c: c.out,
     "index_select": lambda c: c.out,
     "index_add.source": lambda c: 0 if c.node.params.get("alpha", 1) == 1 else c.size("source"),
-    "embedding": lambda c: c.out * (1 if c.node.params.get("padding_idx") is None else 2),
+    "embedding": lambda c: c.out * sum(  # one for each step of the rule
+        [1, c.node.params["padding_idx"] is not None, c.node.params["scale_grad_by_freq"]]
+    ),
 }  # fmt: skip

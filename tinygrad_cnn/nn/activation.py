@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from tinygrad_cnn import locks
@@ -121,10 +122,21 @@ class PReLU(Module):
 
 
 class Hardtanh(_Inplace):
-    """x clamped to [min_val, max_val]."""
+    """x clamped to [min_val, max_val]; `min_value` and `max_value` are PyTorch's old names of the two, and warn."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__(inplace)
+        for old, new, value in (("min_value", "min_val", min_value), ("max_value", "max_val", max_value)):
+            if value is not None:
+                warnings.warn(f"Hardtanh: {old} is deprecated, it is called {new}", FutureWarning, stacklevel=2)
+        min_val, max_val = (min_val if min_value is None else min_value), (max_val if max_value is None else max_value)
         if not min_val < max_val:
             raise ValueError(f"Hardtanh: min_val is {min_val}, max_val is {max_val}, expected min_val < max_val")
         self.min_val = min_val

@@ -264,6 +264,8 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """Parameters by name, registered, used like a dict; Tensors become parameters.
 
+    Those of a plain dict are added in the order of their names, as in PyTorch.
+
     >>> import tinygrad_cnn as tg
     >>> tg.nn.ParameterDict({"gain": tg.ones(2)})
     ParameterDict(
@@ -273,8 +275,7 @@ class ParameterDict(Module):
 
     def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        for key, value in ({} if parameters is None else parameters).items():
-            self[key] = value
+        self.update(() if parameters is None else parameters)
 
     def __getitem__(self, key: str) -> Any:
         return self._parameters[key]
@@ -305,6 +306,22 @@ class ParameterDict(Module):
     def items(self) -> Iterable[tuple[str, Any]]:
         """The names with the parameters."""
         return self._parameters.items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of this name, or `default` where there is none."""
+        return self._parameters.get(key, default)
+
+    def update(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
+        """Add parameters by name, or put them in the place of those that have these names."""
+        ordered = not isinstance(parameters, Mapping) or isinstance(parameters, OrderedDict)
+        for key, value in dict(parameters).items() if ordered else sorted(parameters.items()):  # type: ignore[union-attr]
+            self[key] = value
+
+    def pop(self, key: str) -> Any:
+        """Take a parameter out, and return it."""
+        value = self[key]
+        del self[key]
+        return value
 
     def __repr__(self) -> str:
         return _bracket(self._get_name(), _describe(self._parameters))

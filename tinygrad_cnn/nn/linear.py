@@ -108,7 +108,8 @@ class LazyLinear(Linear):
 class Embedding(Module):
     """Integers (*) -> the rows of `weight` (num_embeddings, embedding_dim) at these positions, (*, embedding_dim).
 
-    padding_idx: the row that starts as zeros and gets no gradient. sparse: accepted; gradients are dense.
+    padding_idx: the row that starts as zeros and gets no gradient. max_norm, norm_type, scale_grad_by_freq, sparse: as
+    `F.embedding` has them; a call shortens rows that are longer than max_norm, in the weight itself.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2, 4, 5], [4, 3, 2, 9]])).shape
@@ -122,8 +123,11 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        *,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        *,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -135,16 +139,27 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
         self.weight = Parameter(empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
         self.reset_parameters()
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, *, sparse: bool = False
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
     ) -> Self:
         """An embedding with these rows (num_embeddings, embedding_dim), which do not learn if `freeze`."""
         rows, features = embeddings.shape
-        layer = cls(rows, features, padding_idx=padding_idx)
+        layer = cls(rows, features, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         layer.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
         return layer
 
@@ -155,11 +170,14 @@ class Embedding(Module):
             locks.writeable(self.weight)[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Any:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+        )
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "sparse": False}
+        more = [f", {name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
+        return f"{self.num_embeddings}, {self.embedding_dim}{''.join(more)}"
 
 
 class Flatten(Module):

@@ -101,42 +101,56 @@ class Module:
         return f"{before}.{name}" if before else name
 
     def _forward_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            if with_kwargs:
-                args, kwargs = hook(self, args, kwargs) or (args, kwargs)
-            elif (new := hook(self, args)) is not None:
-                args = new if isinstance(new, tuple) else (new,)
-        watch = _BackwardWatch(self) if self._backward_hooks and is_grad_enabled() else None
-        if watch:
-            args = watch.enter(args)
-        out = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            new = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
-            out = out if new is None else new
+        waiting, out = list(self._forward_hooks.values()), None
+        try:
+            for pre_hook, with_kwargs in list(self._forward_pre_hooks.values()):
+                if with_kwargs:
+                    args, kwargs = pre_hook(self, args, kwargs) or (args, kwargs)
+                elif (new := pre_hook(self, args)) is not None:
+                    args = new if isinstance(new, tuple) else (new,)
+            watch = _BackwardWatch(self) if self._backward_hooks and is_grad_enabled() else None
+            if watch:
+                args = watch.enter(args)
+            out = self.forward(*args, **kwargs)
+            while waiting:
+                hook, with_kwargs, _ = waiting.pop(0)
+                new = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
+                out = out if new is None else new
+        except Exception:
+            for hook, with_kwargs, always_call in waiting:
+                if always_call:
+                    hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
+            raise
         return watch.leave(out) if watch else out
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Handle:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
         """Call `hook(module, args)` before `forward`; what it returns, if not None, takes the arguments' place.
 
-        with_kwargs: call `hook(module, args, kwargs)`, which returns both or None. The result's `remove()` ends it.
+        prepend: before the other hooks, not after them. with_kwargs: call `hook(module, args, kwargs)`, which returns
+        both or None. The result's `remove()` ends it.
         """
-        return Handle(self._forward_pre_hooks, (hook, with_kwargs))
+        return Handle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
-    def register_forward_hook(self, hook: Callable[..., Any], *, with_kwargs: bool = False) -> Handle:
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
         """Call `hook(module, args, output)` after `forward`; what it returns, if not None, takes the output's place.
 
-        with_kwargs: call `hook(module, args, kwargs, output)`. The result's `remove()` ends it.
+        prepend: before the other hooks, not after them. with_kwargs: call `hook(module, args, kwargs, output)`.
+        always_call: also after an error, with None where there is no output yet. The result's `remove()` ends it.
         """
-        return Handle(self._forward_hooks, (hook, with_kwargs))
+        return Handle(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
-    def register_full_backward_hook(self, hook: Callable[[Module, Any, Any], Any]) -> Handle:
+    def register_full_backward_hook(self, hook: Callable[[Module, Any, Any], Any], prepend: bool = False) -> Handle:
         """Call `hook(module, grad_input, grad_output)` in backward, when these gradients are complete.
 
         Both are tuples, with None for what requires no grad; `grad_input` stands for the positional arguments.
         What the hook returns, if not None, takes the place of `grad_input`: of modules with one differentiable input.
-        A module of which an input gets no gradient at all does not call its hooks.
+        A module of which an input gets no gradient at all does not call its hooks. prepend: before the other hooks.
         """
-        return Handle(self._backward_hooks, hook)
+        return Handle(self._backward_hooks, hook, prepend)
 
     # ---- attributes ----
 
@@ -268,9 +282,9 @@ class Module:
             if module is not None:
                 yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all below it, each once; or without `remove_duplicate` as often as it has a name."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right below this one, each with its name, each once."""
@@ -371,11 +385,14 @@ class Module:
                 raise ValueError(f"state_dict: {name} has no shape yet, call the model once on a batch of inputs")
         return own if keep_vars else OrderedDict((name, tensor.detach()) for name, tensor in own.items())
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy the values of `state_dict` (Tensors or ndarrays) into the parameters and buffers of the same names.
 
         Nothing is changed unless everything fits. strict: the names must be the same on both sides; otherwise those
         that are not are returned, as `missing_keys` and `unexpected_keys`. Shapes must be equal in any case.
+        assign: the given tensors themselves take the places, with their dtypes; an optimizer still has the old ones.
         """
         own = dict(self._named_state())
         missing = [name for name in own if name not in state_dict]
@@ -391,10 +408,21 @@ class Module:
             raise ValueError(f"load_state_dict: this is not the state of this {kind}: {'; '.join(faults)}")
         for name, value in values.items():
             tensor = own[name]
+            if assign:
+                self._assign(name, state_dict[name], tensor)
+                continue
             if isinstance(tensor, UninitializedParameter):
                 tensor.materialize(value.shape)
             locks.writeable(tensor)[...] = value
         return IncompatibleKeys(missing, unexpected)
+
+    def _assign(self, name: str, value: Any, old: Tensor) -> None:
+        """Put a Tensor (or an ndarray) in the place of the parameter or buffer under a dotted name."""
+        new = value if isinstance(value, Tensor) else Tensor(value)
+        if isinstance(old, Parameter):
+            new = (new if isinstance(new, Parameter) else Parameter(new.detach())).requires_grad_(old.requires_grad)
+        path, _, member = name.rpartition(".")
+        setattr(self.get_submodule(path), member, new)
 
     # ---- changing everything at once ----
 

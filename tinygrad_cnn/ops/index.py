@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Array, Variable, array_of, broadcast_to, numpy_words, op, wrap
+from tinygrad_cnn.autograd import (
+    Array,
+    Variable,
+    array_of,
+    broadcast_to,
+    cast,
+    composite,
+    holder,
+    no_grad,
+    numpy_words,
+    op,
+    wrap,
+)
 from tinygrad_cnn.locks import lend
 from tinygrad_cnn.ops.elementwise import times, where
 
@@ -251,10 +263,11 @@ def _add_at(out: np.ndarray[Any, Any], positions: np.ndarray[Any, Any], values: 
 
 
 @op
-def gather(input: Array, dim: int, index: Array) -> Any:
+def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Any:
     """The elements of the input at positions `index` along `dim`: out[i][j] = input[index[i][j]][j] for dim 0.
 
     `index` (integers) has as many dimensions as the input, and reaches no further in those other than `dim`.
+    sparse_grad: accepted; gradients are dense.
 
     >>> import tinygrad_cnn as tg
     >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
@@ -297,15 +310,8 @@ def scatter_add_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int,
 
 
 @op
-def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
-    """The input with `src` (an array, or one number) written at positions `index` along `dim`.
-
-    Where a position occurs twice, one of its values stays; the gradient is right only if there are none such.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
-    tensor([6., 0., 5.])
-    """
+def scatter_op(input: Array, dim: int, index: Array, src: Array) -> Any:
+    """The input with `src` (an array, or one number) written at positions `index` along `dim`."""
     _check_same_dtype(input, src)
     out = input.copy()
     positions = _positions(out.shape, dim, index)
@@ -313,14 +319,63 @@ def scatter(input: Array, dim: int, index: Array, src: Array) -> Any:
     return out
 
 
-@scatter.vjp("input")
+scatter_op.name = "scatter"
+
+
+@scatter_op.vjp("input")
 def scatter_grad_input(g: Array, dim: int, index: Array) -> Array:
-    return scatter(g, dim, index, 0.0)
+    return scatter_op(g, dim, index, 0.0)
 
 
-@scatter.vjp("src")
+@scatter_op.vjp("src")
 def scatter_grad_src(g: Array, dim: int, index: Array, src_shape: tuple[int, ...]) -> Array:
     return _in_corner(gather(g, dim, index), src_shape)
+
+
+def scatter(
+    input: Array, dim: int, index: Array, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
+    """The input with `src` (an array, or one number) written at positions `index` along `dim`.
+
+    Where a position occurs twice, one of its values stays; the gradient is right only if there are none such.
+    reduce: "add" adds the values to what is there, and "multiply" multiplies it by them, once for each time that a
+    position occurs. value: another name for a `src` that is one number.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
+    tensor([6., 0., 5.])
+    """
+    if (src is None) == (value is None):
+        raise TypeError(f"scatter: src is {src}, value {value}, expected one of them")
+    if reduce not in (None, "add", "multiply"):
+        raise ValueError(f"scatter: reduce is {reduce!r}, expected 'add' or 'multiply'")
+    src = value if src is None else src
+    if reduce is None:
+        return scatter_op(input, dim, index, src)
+    if not np.ndim(src):
+        number = src if isinstance(src, Variable) else np.asarray(src)
+        src = broadcast_to(cast(number, dtype=input.dtype), shape=index.shape)
+    return scatter_add(input, dim, index, src) if reduce == "add" else _scatter_product(input, dim, index, src)
+
+
+@composite
+def _scatter_product(input: Any, dim: int, index: Any, src: Any) -> Any:
+    scatter_op(array_of(input), dim, index, array_of(src))  # which complains of what does not fit
+    places = _positions(input.shape, dim, array_of(index)).reshape(-1)
+    order = np.argsort(places, kind="stable")
+    factors = getitem_op(src[_corner(index.shape, src.shape)].reshape((-1,)), index=(order,))
+    places = places[order]
+    while (odd := np.flatnonzero(_turns(places) % 2)).size:  # each joins the one before it, of the same place
+        pairs = getitem_op(factors, index=(odd - 1,)) * getitem_op(factors, index=(odd,))
+        left = np.delete(np.arange(places.size), odd)
+        factors, places = getitem_op(put(factors, pairs, index=(odd - 1,)), index=(left,)), places[left]
+    flat = input.reshape((-1,))
+    return put(flat, getitem_op(flat, index=(places,)) * factors, index=(places,)).reshape(input.shape)
+
+
+def _turns(ordered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How often each of the numbers, which are in order, has come before."""
+    return np.arange(ordered.size) - np.searchsorted(ordered, ordered)
 
 
 def _positions(shape: tuple[int, ...], dim: int, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -473,8 +528,7 @@ def index_add_grad_source(g: Array, dim: int, index: Array, alpha: float, source
 def _add_slices(out: np.ndarray[Any, Any], index: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> None:
     """Add the rows (before, n, after) to the contiguous `out` (before, length, after) at positions `index` (n,)."""
     order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    turn = np.arange(index.size) - np.searchsorted(ordered, ordered)  # how often the position has come before
+    turn = _turns(index[order])
     rounds = int(turn.max(initial=-1)) + 1
     if rounds <= 8:  # in each round no position comes twice, and NumPy's quick indexing does
         for r in range(rounds):
@@ -492,17 +546,8 @@ def _check_rows(index: np.ndarray[Any, Any]) -> None:
 
 
 @op
-def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Any:
-    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features).
-
-    The row `padding_idx` gets no gradient.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.embedding(tg.tensor([1, 1, 0]), tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor([[3., 4.],
-            [3., 4.],
-            [1., 2.]])
-    """
+def embedding_op(input: Array, weight: Array, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
+    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features)."""
     if input.dtype.kind not in "iu":
         raise TypeError(f"input is {input.dtype}, expected integers")
     if weight.ndim != 2:
@@ -513,13 +558,62 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> An
     return weight[np.asarray(input)]  # a copy: with a bare NumPy integer it would be a view of the weight
 
 
-@embedding.vjp("weight")
-def embedding_grad(g: Array, input: Array, weight_shape: tuple[int, ...], padding_idx: int | None) -> Array:
+embedding_op.name = "embedding"
+
+
+@embedding_op.vjp("weight")
+def embedding_grad(
+    g: Array, input: Array, weight_shape: tuple[int, ...], padding_idx: int | None, scale_grad_by_freq: bool
+) -> Array:
     index = array_of(input).reshape(-1)
     rows = g.reshape((index.size, weight_shape[1]))
     if padding_idx is not None:
         rows = where((index != padding_idx % weight_shape[0])[:, None], rows, 0.0)
+    if scale_grad_by_freq:
+        rows = rows / np.bincount(index)[index, None].astype(g.dtype)
     return index_add(np.zeros(weight_shape, g.dtype), 0, index, rows)
+
+
+def embedding(
+    input: Array,
+    weight: Array,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of `weight` (rows, features) at the positions `input` (*), as (*, features).
+
+    The row `padding_idx` gets no gradient. max_norm: first shorten, in the weight itself, those of the rows that are
+    longer than this in the norm `norm_type`; RuntimeError if a graph needs the weight as it is. scale_grad_by_freq:
+    divide each row's gradient by how often it was looked up here. sparse: accepted; gradients are dense.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.embedding(tg.tensor([1, 1, 0]), tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+    if max_norm is not None:
+        _shorten(np.unique(array_of(input)), weight, max_norm, norm_type)
+    return embedding_op(input, weight, padding_idx, scale_grad_by_freq)
+
+
+def _shorten(index: np.ndarray[Any, Any], weight: Any, max_norm: float, norm_type: float) -> None:
+    """Scale those of the rows at `index` whose norm is greater than `max_norm` to that norm, in place."""
+    rows: Any = embedding_op(index, array_of(weight))  # which complains of what is no index
+    norms = np.linalg.norm(rows, norm_type, axis=1, keepdims=True)
+    long = norms[:, 0] > max_norm
+    if not long.any():
+        return
+    if (user := holder(array_of(weight))) is not None:
+        raise RuntimeError(
+            f"embedding: max_norm={max_norm} shortens rows of the weight in place, but a live graph still needs them "
+            f"({user}); use weight.clone() there"
+        )
+    with no_grad():
+        weight[index[long]] = rows[long] * (max_norm / (norms[long] + 1e-7))  # as PyTorch, a little too short
 
 
 @op(differentiable=False)

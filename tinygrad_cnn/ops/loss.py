@@ -235,26 +235,49 @@ def _difference(name: str, input: Any, target: Any) -> Any:
     return sub(input, target)
 
 
+def _weighed(name: str, losses: Any, input: Any, weight: Any) -> Any:
+    """The losses, each times its weight."""
+    if weight is None:
+        return losses
+    if weight.shape != input.shape:
+        raise ValueError(f"{name}: weight is {weight.shape}, input {input.shape}, expected the same shape")
+    return mul(losses, weight)
+
+
+def _reduced_by_weight(name: str, losses: Any, input: Any, weight: Any, reduction: str) -> Any:
+    """As `reduced`, each loss times its weight; the mean is divided by the sum of the weights."""
+    losses = _weighed(name, losses, input, weight)
+    if weight is None or reduction != "mean":
+        return reduced(name, losses, reduction)
+    return div(sum(losses), sum(weight))
+
+
 @composite
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
     """(input - target)², the squared error.
+
+    weight: how much each element counts, in the input's shape; the mean is the weighted one.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.functional.mse_loss(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0]))
     tensor(2.)
     """
-    return reduced("mse_loss", square(_difference("mse_loss", input, target)), reduction)
+    losses = square(_difference("mse_loss", input, target))
+    return _reduced_by_weight("mse_loss", losses, input, weight, reduction)
 
 
 @composite
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
     """|input - target|, the absolute error.
+
+    weight: how much each element counts, in the input's shape; the mean is the weighted one.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.functional.l1_loss(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0]))
     tensor(1.)
     """
-    return reduced("l1_loss", abs(_difference("l1_loss", input, target)), reduction)
+    losses = abs(_difference("l1_loss", input, target))
+    return _reduced_by_weight("l1_loss", losses, input, weight, reduction)
 
 
 @composite
@@ -272,8 +295,10 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
 
 
 @composite
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """d² / 2 where d = |input - target| ≤ delta, else delta · (d - delta / 2) (Huber, 1964).
+
+    weight: a factor for each element, in the input's shape; the mean is over the elements, not over the weights.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.functional.huber_loss(tg.tensor([1.0, 2.0]), tg.tensor([2.0, 6.0]), "none", 2.0)
@@ -281,7 +306,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """
     if delta <= 0:
         raise ValueError(f"huber_loss: delta is {delta}, expected a number > 0")
-    return reduced("huber_loss", _huber(_difference("huber_loss", input, target), delta), reduction)
+    losses = _huber(_difference("huber_loss", input, target), delta)
+    return reduced("huber_loss", _weighed("huber_loss", losses, input, weight), reduction)
 
 
 def _huber(d: Any, delta: float) -> Any:
@@ -298,12 +324,18 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     """target · (log(target) - input), the Kullback-Leibler divergence: `input` holds logarithms of probabilities.
 
     log_target: `target` holds logarithms too. reduction "batchmean": the sum divided by the first length, which is
-    what the divergence means.
+    what the divergence means; "mean" divides by the number of elements, and warns of that.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.functional.kl_div(tg.tensor([[-1.0, -1.0]]), tg.tensor([[0.5, 0.5]]), reduction="batchmean")
     tensor(0.3069)
     """
+    if reduction == "mean":
+        warnings.warn(
+            "kl_div: reduction='mean' divides by the number of elements, which is not the divergence; "
+            "'batchmean' divides by the size of the batch",
+            stacklevel=3,
+        )
     if log_target:
         losses = mul(exp(target), sub(target, input))
     else:

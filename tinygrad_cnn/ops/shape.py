@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd import Array, array_of, broadcast_to, cast, composite, numpy_words, op, sum_to, wrap
 from tinygrad_cnn.dtypes import result_type
+from tinygrad_cnn.locks import owner_of
 from tinygrad_cnn.ops.elementwise import clamp, clone, round
 from tinygrad_cnn.ops.index import axis_of, getitem_op, index_select
 
@@ -544,8 +545,9 @@ def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any
     >>> tg.diagonal(tg.tensor([[1, 2], [3, 4]]))
     tensor([1, 4])
     """
-    d1, d2 = _plane(input.shape, dim1, dim2)
-    return np.diagonal(input, offset, d1, d2)
+    view = np.diagonal(input, offset, *_plane(input.shape, dim1, dim2))
+    view.flags.writeable = input.flags.writeable and owner_of(input).flags.writeable  # NumPy hands it out read-only
+    return view
 
 
 @diagonal.vjp("input")
@@ -558,7 +560,7 @@ def diagonal_into(input: Array, shape: tuple[int, ...], offset: int, dim1: int, 
     """Zeros of `shape` with the input on a diagonal: the adjoint of `diagonal`."""
     out = np.zeros(shape, input.dtype)
     view = np.diagonal(out, offset, *_plane(shape, dim1, dim2))
-    view.flags.writeable = True  # NumPy hands it out read-only
+    view.flags.writeable = True
     view[...] = input
     return out
 
@@ -588,8 +590,7 @@ def diag(input: Array, diagonal: int = 0) -> Tensor:
             [0, 2]])
     """
     if input.ndim == 2:
-        found: Tensor = input.diagonal(diagonal)
-        return found
+        return clone(input.diagonal(diagonal))
     if input.ndim != 1:
         raise ValueError(f"diag: input is {input.shape}, expected a vector or a matrix")
     n = input.shape[0] + abs(diagonal)
@@ -938,6 +939,8 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Any:
 
 _Taps = list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]]
 """A resized dimension as a sum: for each term the positions in the input, and their weights (None for 1)."""
+_ToTaps = Callable[[int, int, float, bool], _Taps]
+"""The taps for an old length, a new one, the step between the new pixels in old ones, and align_corners."""
 
 
 def _nearest(n: int, out: int, scale: float, align_corners: bool) -> _Taps:
@@ -958,16 +961,31 @@ def _linear(n: int, out: int, scale: float, align_corners: bool) -> _Taps:
 
 
 def _cubic(n: int, out: int, scale: float, align_corners: bool) -> _Taps:
-    """Keys' cubic convolution ("Cubic convolution interpolation", 1981) with a = -0.75."""
     x = _coordinates(out, scale, align_corners)
     low = np.floor(x).astype(np.int64)
-    a = -0.75
-    taps: _Taps = []
-    for offset in (-1, 0, 1, 2):
-        s = np.abs(x - low - offset)
-        near = ((a + 2) * s - (a + 3)) * s * s + 1
-        far = ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
-        taps.append((np.clip(low + offset, 0, n - 1), np.where(s <= 1, near, far)))
+    places = [low + offset for offset in (-1, 0, 1, 2)]
+    return [(np.clip(place, 0, n - 1), _keys(np.abs(x - place), -0.75)) for place in places]
+
+
+def _keys(s: np.ndarray[Any, Any], a: float) -> np.ndarray[Any, Any]:
+    """The weight at a distance s >= 0 (Keys, "Cubic convolution interpolation", 1981)."""
+    near = ((a + 2) * s - (a + 3)) * s * s + 1
+    far = ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+    return np.where(s <= 1, near, np.where(s < 2, far, 0.0))
+
+
+def _antialiased(reach: int, kernel: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> _ToTaps:
+    """Means weighted by a kernel that ends at `reach`, as wide as a new pixel where that is larger than an old one."""
+
+    def taps(n: int, out: int, scale: float, align_corners: bool) -> _Taps:
+        stretch = max(scale, 1.0)
+        centers = (np.arange(out) + 0.5) * scale
+        first = np.maximum((centers - reach * stretch + 0.5).astype(np.int64), 0)
+        end = np.minimum((centers + reach * stretch + 0.5).astype(np.int64), n)
+        places = first + np.arange((end - first).max())[:, None]  # (taps, out)
+        weights = np.where(places < end, kernel(np.abs(places + 0.5 - centers) / stretch), 0.0)
+        return list(zip(np.minimum(places, n - 1), weights / weights.sum(0), strict=True))
+
     return taps
 
 
@@ -976,13 +994,18 @@ def _coordinates(out: int, scale: float, align_corners: bool) -> np.ndarray[Any,
     return np.arange(out) * scale if align_corners else (np.arange(out) + 0.5) * scale - 0.5
 
 
-_MODES: dict[str, tuple[tuple[int, ...], Callable[[int, int, float, bool], _Taps]]] = {
+_MODES: dict[str, tuple[tuple[int, ...], _ToTaps]] = {
     "nearest": ((3, 4, 5), _nearest),
     "nearest-exact": ((3, 4, 5), _nearest_exact),
     "linear": ((3,), _linear),
     "bilinear": ((4,), _linear),
     "trilinear": ((5,), _linear),
     "bicubic": ((4,), _cubic),
+}
+_ANTIALIASED: dict[str, tuple[tuple[int, ...], _ToTaps]] = {
+    "bilinear": ((4,), _antialiased(1, lambda s: np.maximum(1.0 - s, 0.0))),
+    "bicubic": ((4,), _antialiased(2, lambda s: _keys(s, -0.5))),
+    "lanczos": ((4,), _antialiased(3, lambda s: np.where(s < 3, np.sinc(s) * np.sinc(s / 3), 0.0))),
 }
 
 
@@ -994,29 +1017,35 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Any:
     """Images (N, C, *S) resized to `size`, or by `scale_factor`; one number stands for all dimensions of S.
 
     mode: "nearest", "nearest-exact", "area" (means), "linear" for (N, C, L), "bilinear" and "bicubic" for
     (N, C, H, W), "trilinear" for (N, C, D, H, W). align_corners: the centres of the corner pixels stay in place.
     The step between pixels is 1 / scale_factor; with recompute_scale_factor, or where `size` is given, the
-    quotient of the two sizes.
+    quotient of the two sizes. antialias: where an image shrinks, each new pixel is a mean over all that it covers
+    ("bilinear" and "bicubic", and "lanczos", which has no other form).
 
     >>> import tinygrad_cnn as tg
     >>> tg.interpolate(tg.tensor([[[1.0, 2.0]]]), scale_factor=2, mode="linear")
     tensor([[[1.0000, 1.2500, 1.7500, 2.0000]]])
     """
-    if mode == "area":
+    if mode == "area" and not antialias:
         return _area(input, size, scale_factor)
-    if mode not in _MODES:
-        raise ValueError(f"interpolate: mode is {mode!r}, expected one of {', '.join(map(repr, _MODES))}")
-    ndims, taps = _MODES[mode]
+    modes = _ANTIALIASED if antialias else _MODES
+    if mode not in modes:
+        raise ValueError(
+            f"interpolate: mode is {mode!r}, expected one of {', '.join(map(repr, modes))} where antialias={antialias}"
+        )
+    ndims, taps = modes[mode]
     if input.ndim not in ndims:
         raise ValueError(f"interpolate: input is {input.shape}, mode {mode!r} expects {ndims} dimensions")
-    if align_corners is not None and mode.startswith("nearest"):
+    if (align_corners is not None and mode.startswith("nearest")) or (align_corners and mode == "lanczos"):
         raise ValueError(f"interpolate: align_corners is {align_corners}, mode {mode!r} has none")
     if input.dtype == np.uint8 and not mode.startswith("nearest"):  # pixels: between them as floats, then rounded
-        resized = interpolate(cast(input, np.float32), size, scale_factor, mode, align_corners, recompute_scale_factor)
+        pixels = cast(input, np.float32)
+        resized = interpolate(pixels, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
         return cast(clamp(round(resized), 0, 255), np.uint8)
     lengths = input.shape[2:]
     new, scales = _new_size(lengths, size, scale_factor, bool(recompute_scale_factor))
@@ -1025,7 +1054,7 @@ def interpolate(
     for d, (n, out, scale) in enumerate(zip(lengths, new, scales, strict=True), start=2):
         if align_corners:
             scale = (n - 1) / (out - 1) if out > 1 else 0.0
-        if n != out or scale != 1:
+        if n != out or (scale != 1 and not antialias):  # as PyTorch has it: of 5 pixels 5 with scale_factor=1.1
             input = _resize(input, d, taps(n, out, scale, bool(align_corners)))
     return input if new != lengths else clone(input)  # never the input's own memory
 

@@ -16,7 +16,7 @@ class Adadelta(Optimizer):
     """Steps as large as the recent steps were, divided by the recent gradients' size (Zeiler, 2012).
 
     rho: how slowly both averages forget. eps is added under both roots.
-    foreach chooses an implementation in PyTorch, and nothing here.
+    foreach chooses an implementation in PyTorch, and nothing here; capturable and differentiable are refused.
     """
 
     like_parameter: ClassVar[tuple[str, ...]] = ("square_avg", "acc_delta")
@@ -30,9 +30,20 @@ class Adadelta(Optimizer):
         weight_decay: float = 0,
         foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        defaults = {
+            "lr": lr,
+            "rho": rho,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "capturable": capturable,
+            "foreach": foreach,
+            "differentiable": differentiable,
+        }
         super().__init__(params, defaults)
 
     def _check_options(self, group: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients so far (Duchi et al., 2011).
 
     At step t the learning rate is lr / (1 + (t - 1) · lr_decay). initial_accumulator_value: where the sum starts.
-    foreach and fused choose an implementation in PyTorch, and nothing here.
+    foreach and fused choose an implementation in PyTorch, and nothing here; differentiable=True is refused.
     """
 
     like_parameter: ClassVar[tuple[str, ...]] = ("sum",)
@@ -32,6 +32,7 @@ class Adagrad(Optimizer):
         foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
         defaults = {
@@ -40,7 +41,10 @@ class Adagrad(Optimizer):
             "eps": eps,
             "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 

@@ -17,7 +17,7 @@ class Adam(Optimizer):
     betas: how slowly the two averages forget. eps: added to the root in the denominator. weight_decay: adds
     weight_decay · p to the gradient; with decoupled_weight_decay p shrinks by lr · weight_decay · p instead (AdamW).
     amsgrad: take the greatest average square so far (Reddi et al., 2018). maximize: climb.
-    foreach and fused choose an implementation in PyTorch, and nothing here.
+    foreach and fused choose an implementation in PyTorch, and nothing here; capturable and differentiable are refused.
     """
 
     like_parameter: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -33,6 +33,8 @@ class Adam(Optimizer):
         *,
         foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
@@ -43,6 +45,10 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
@@ -95,6 +101,21 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

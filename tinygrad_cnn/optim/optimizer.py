@@ -20,6 +20,11 @@ __all__ = ["Optimizer"]
 
 Array = np.ndarray[Any, Any]
 
+_REFUSED = {
+    "capturable": "there are no CUDA graphs, which it is for",
+    "differentiable": "steps are not recorded; take p - lr * g with create_graph=True, and func.functional_call",
+}
+
 
 class Optimizer:
     """The base class of optimizers: a subclass writes `_update`, which changes one parameter.
@@ -57,7 +62,7 @@ class Optimizer:
         if isinstance(params, set):
             raise TypeError(f"{self._name}: the parameters are a set, whose order is not certain, expected a list")
         entries = [params] if isinstance(params, Tensor) else list(params)
-        group = {**self.defaults, **param_group, "params": entries}
+        group = {**param_group, "params": entries}
         if entries and all(isinstance(entry, tuple) for entry in entries):
             group["param_names"] = [name for name, _ in entries]
             group["params"] = [p for _, p in entries]
@@ -65,6 +70,11 @@ class Optimizer:
         for i, p in enumerate(group["params"]):
             self._check_parameter(p, self._describe(group, i), known)
             known.add(id(p))
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        for name, reason in _REFUSED.items():
+            if group.get(name):
+                raise ValueError(f"{self._name}: {name} is {group[name]!r}, expected False: {reason}")
         self._check_options(group)
         self.param_groups.append({"params": group.pop("params"), **group})
 

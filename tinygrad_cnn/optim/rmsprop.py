@@ -17,6 +17,7 @@ class RMSprop(Optimizer):
 
     alpha: how slowly the average forgets. centered: subtract the square of the average gradient, which leaves the
     variance (Graves, 2013). eps is added to the root. foreach chooses an implementation in PyTorch, and nothing here.
+    capturable=True and differentiable=True are refused.
     """
 
     like_parameter: ClassVar[tuple[str, ...]] = ("square_avg", "grad_avg", "momentum_buffer")
@@ -30,9 +31,10 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
         foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -41,7 +43,10 @@ class RMSprop(Optimizer):
             "weight_decay": weight_decay,
             "momentum": momentum,
             "centered": centered,
+            "capturable": capturable,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
         }
         super().__init__(params, defaults)
 

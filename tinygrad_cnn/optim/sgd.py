@@ -18,6 +18,7 @@ class SGD(Optimizer):
     p ← p - lr · v, with v = the gradient, or with momentum v ← momentum · v + (1 - dampening) · gradient.
     nesterov: step along gradient + momentum · v. weight_decay: adds weight_decay · p to the gradient.
     maximize: climb. foreach and fused choose an implementation in PyTorch, and nothing here.
+    differentiable=True is refused.
 
     >>> import tinygrad_cnn as tg
     >>> w = tg.nn.Parameter([1.0])
@@ -41,6 +42,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
         defaults = {
@@ -50,6 +52,9 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 

@@ -20,12 +20,16 @@ __all__ = [
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale the gradients so that their norm, all taken together, is at most `max_norm`; returns the norm before.
 
     norm_type: 2, 1, any p, or inf for the greatest magnitude. error_if_nonfinite: raise where the norm is infinite or
-    NaN (otherwise the gradients become NaN or zero).
+    NaN (otherwise the gradients become NaN or zero). foreach chooses an implementation in PyTorch, and nothing here.
 
     >>> import tinygrad_cnn as tg
     >>> w = tg.nn.Parameter([3.0, 4.0])
@@ -47,8 +51,8 @@ def clip_grad_norm_(
     return Tensor(np.asarray(total))
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Bring each element of the gradients into [-clip_value, clip_value]."""
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
+    """Bring each element of the gradients into [-clip_value, clip_value]; foreach changes nothing."""
     for p in _with_gradients(parameters):
         _replace_grad(p, _grad(p).clip(-clip_value, clip_value))
 

@@ -78,8 +78,8 @@ def _rows(draw: DrawFn, writes: bool) -> Sample:
 def _words(draw: DrawFn) -> Sample:
     rows = draw(st.integers(1, 4))
     weight = draw(ts.arrays((rows, draw(st.integers(1, 3)))))
-    padding = draw(st.sampled_from([None, 0, -1]))
-    return Sample((draw(ts.class_labels(draw(ts.shapes(0, 2)), rows)), weight), {"padding_idx": padding})
+    how = {"padding_idx": draw(st.sampled_from([None, 0, -1])), "scale_grad_by_freq": draw(st.booleans())}
+    return Sample((draw(ts.class_labels(draw(ts.shapes(0, 2)), rows)), weight), how)
 
 
 _beyond = ErrorCase(Sample((np.ones((2, 3)), 1, np.array([[3]]))), IndexError, "an index is 3, expected 0 to 2")
@@ -101,7 +101,27 @@ register_op(
     )
 )  # fmt: skip
 register_op(OpSpec(ops.scatter_add, inputs=_gathered(True), linear_in=_linear))
-register_op(OpSpec(ops.scatter, inputs=_gathered(True, unique=True), linear_in=_linear))
+register_op(OpSpec(positions.scatter_op, inputs=_gathered(True, unique=True), linear_in=_linear))
+
+
+def _product_reference(x: Any, dim: int, index: Any, src: Any, reduce: str) -> Any:
+    out = x.copy()
+    for at in np.ndindex(index.shape):
+        place = list(at)
+        place[dim] = index[at]
+        out[tuple(place)] *= src[at]
+    return out
+
+
+register_op(
+    OpSpec(
+        ops.scatter,
+        name="scatter that multiplies",
+        inputs=_gathered(True).map(lambda sample: Sample(sample.args, {"reduce": "multiply"})),
+        reference=_product_reference,
+        linear_in=("input",),
+    )
+)
 register_op(
     OpSpec(
         ops.index_select,
@@ -114,25 +134,28 @@ register_op(
 register_op(OpSpec(ops.index_add, inputs=_rows(True), linear_in=_linear))
 
 
-def _embedding_reference(index: Any, weight: Any, padding_idx: Any = None) -> Any:
+def _embedding_reference(index: Any, weight: Any, **_: Any) -> Any:
     return weight[index]
 
 
-def padded(index: Any, weight: Any, padding_idx: int | None) -> Any:
-    """The rows of a table in which the row of the padding is cut off from the gradients."""
+def padded(index: Any, weight: Any, padding_idx: int | None, scale_grad_by_freq: bool) -> Any:
+    """The rows of a table whose gradients are made by cutting parts of it off from them."""
     if padding_idx is not None:
         here = np.arange(len(weight))[:, None] == padding_idx % len(weight)
         weight = ops.where(here, weight.detach(), weight)
+    if scale_grad_by_freq:
+        part = weight / ops.clamp_min(ops.bincount(index.reshape((-1,)), minlength=len(weight)), 1)[:, None]
+        weight = part + (weight - part).detach()
     return ops.getitem(weight, index)
 
 
 register_op(
     OpSpec(
-        ops.embedding,
+        positions.embedding_op,
         inputs=_words(),
         reference=_embedding_reference,
         identities=[padded],
-        # The row of padding_idx gets no gradient, on purpose: it is no gradient of the values.
+        # No gradient for the row of padding_idx, smaller ones for frequent rows: they are none of the values.
         without=("slopes", "jacobian", "second", "scales", "adjoint"),
         edges=[Sample((np.zeros((0,), np.int64), np.ones((2, 3))))],
         errors=[ErrorCase(Sample((np.array([2]), np.ones((2, 3)))), IndexError, "an index is 2, expected 0 to 1")],

@@ -50,10 +50,10 @@ def pairs(draw: DrawFn, /, values: ts.Values = "separated", **more: Any) -> Samp
 
 
 @st.composite
-def _probabilities(draw: DrawFn) -> Sample:
+def _probabilities(draw: DrawFn, reductions: Any = _reductions) -> Sample:
     shape = draw(ts.shapes(1, 2))
     p, t = (draw(ts.arrays(shape, low=0.1, high=0.9)) for _ in range(2))
-    return Sample((p, t), {"reduction": draw(_reductions)})
+    return Sample((p, t), {"reduction": draw(reductions)})
 
 
 @st.composite
@@ -67,8 +67,24 @@ def reduced(losses: Array, reduction: str) -> Any:
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
+@st.composite
+def _weighed(draw: DrawFn, /, values: ts.Values = "separated", **more: Any) -> Sample:
+    """As `pairs`; every second time with a weight for each element."""
+    sample = draw(pairs(values, **more))
+    if draw(st.booleans()):
+        return sample
+    return Sample(sample.args, {**sample.kwargs, "weight": draw(ts.arrays(sample.args[0].shape, low=0.5, high=2))})
+
+
 def _terms(function: Any) -> Any:
-    return lambda x, t, reduction, **more: reduced(function(x - t, **more), reduction)
+    def reference(x: Array, t: Array, reduction: str, weight: Any = None, **more: Any) -> Any:
+        losses = function(x - t, **more)
+        if weight is None or reduction == "none":
+            return reduced(losses if weight is None else losses * weight, reduction)
+        shares = 1.0 if reduction == "sum" else losses.size if "delta" in more else weight.sum()
+        return (losses * weight).sum() / shares
+
+    return reference
 
 
 def _huber(d: Array, delta: float) -> Array:
@@ -108,8 +124,8 @@ register_op(
         linear_in=("input",),
     )
 )
-register_op(OpSpec(ops.mse_loss, inputs=pairs(), reference=_terms(np.square)))
-register_op(OpSpec(ops.l1_loss, inputs=pairs(), reference=_terms(np.abs), kinks=pairs("ties")))
+register_op(OpSpec(ops.mse_loss, inputs=_weighed(), reference=_terms(np.square)))
+register_op(OpSpec(ops.l1_loss, inputs=_weighed(), reference=_terms(np.abs), kinks=_weighed("ties")))
 register_op(
     OpSpec(
         ops.smooth_l1_loss,
@@ -119,7 +135,12 @@ register_op(
     )
 )
 register_op(
-    OpSpec(ops.huber_loss, inputs=pairs(delta=st.sampled_from([0.5, 2.0])), reference=_terms(_huber), scales=(1e8,))
+    OpSpec(
+        ops.huber_loss,
+        inputs=_weighed(delta=st.sampled_from([0.5, 2.0])),
+        reference=_terms(_huber),
+        scales=(1e8,),
+    )
 )
 register_op(
     OpSpec(
@@ -134,7 +155,8 @@ register_op(
 )
 register_op(OpSpec(ops.binary_cross_entropy, inputs=_probabilities(), scales=(), single=2))
 register_op(OpSpec(ops.binary_cross_entropy_with_logits, inputs=pairs(), scales=()))
-register_op(OpSpec(ops.kl_div, inputs=_probabilities(), scales=(), linear_in=("input",)))
+_divergences = _probabilities(st.sampled_from(["none", "batchmean", "sum"]))  # the mean is no divergence, and warns
+register_op(OpSpec(ops.kl_div, inputs=_divergences, scales=(), linear_in=("input",)))
 register_op(OpSpec(ops.cosine_similarity, inputs=_vectors(2), scales=(1e8,)))
 register_op(OpSpec(ops.pairwise_distance, inputs=_vectors(2), scales=(1e8,), single=4))
 register_op(OpSpec(ops.triplet_margin_loss, inputs=_vectors(3), scales=(), single=4))

@@ -191,6 +191,18 @@ register_op(
         views=True,
     )
 )
+register_op(
+    OpSpec(
+        ops.interpolate,
+        name="interpolate without aliases",
+        inputs=ts.calls(
+            _image, size=_resized, mode=st.sampled_from(["bilinear", "bicubic", "lanczos"]), antialias=st.just(True)
+        ),
+        linear_in=("input",),
+        batched=("input",),
+        views=True,
+    )
+)
 _padding = st.tuples(*[st.integers(-1, 1)] * 4)
 register_op(
     OpSpec(
