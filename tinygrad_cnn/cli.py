@@ -264,12 +264,12 @@ def draw(
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
-    said = {
+    options = {
         "theme": (theme, "light"), "direction": (direction, "TB"), "parameters": (parameters, "fold"),
         "overlay": (overlay, None), "backward": (backward, False),
         "fold": (int(fold) if fold.isdecimal() else fold, "auto"),
     }  # fmt: skip
-    said = {option: value for option, (value, default) in said.items() if value != default}
+    said: dict[str, Any] = {option: value for option, (value, default) in options.items() if value != default}
     printed = [f"--{form}" for form, wanted in (("text", text), ("summary", summary), ("json", as_json)) if wanted]
     others = [*printed[1:], *["--output"] * (output is not None), *(f"--{option}" for option in said)]
     if printed and others:
