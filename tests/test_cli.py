@@ -510,6 +510,14 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
         (["draw", "lenet", "--input-shape", "one"], "--input-shape is 'one', expected numbers like 1,28,28"),
         (["draw", "lenet", "--input-shape", "28,28"], "--input-shape 28,28 has 2 numbers"),
         (["draw", "lenet", "--input-shape", "1,3,3"], "model lenet needs images of at least 4x4"),
+        (["draw", "lenet", "--json", "-o", "x.json"], "--json draws nothing, and goes without --output"),
+        (
+            ["draw", "lenet", "--text", "--json", "--overlay", "time"],
+            "--text draws nothing, and goes without --json, --ov",
+        ),
+        (["bench", "--quick", "--json", "no/where/x.json"], "no/where/x.json: there is no folder no/where"),
+        (["bench", "--quick", "--markdown", "empty"], "empty: is a folder"),
+        (["bench", "--quick", "--picture", "x.png"], "--picture draws the suite growth, not steps"),
         (["nonsense"], "nonsense"),
     ],
 )

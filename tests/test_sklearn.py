@@ -292,6 +292,15 @@ def test_early_stopping_keeps_the_best_weights(kind: Any, digits: Any) -> None:
     np.testing.assert_array_equal(weights(estimator), weights(shorter))
 
 
+def test_a_fit_without_early_stopping_keeps_no_score_of_an_earlier_one(digits: Any) -> None:
+    images, labels = digits
+    classifier = CNNClassifier(max_iter=1, tol=None, early_stopping=True, random_state=0).fit(images, labels)
+    assert classifier.best_validation_score_ == max(classifier.validation_scores_)
+    classifier.set_params(early_stopping=False).fit(images, labels)
+    assert not hasattr(classifier, "best_validation_score_")
+    assert classifier.validation_scores_ == []
+
+
 def test_early_stopping_holds_out_a_share_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = []
 

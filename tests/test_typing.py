@@ -67,6 +67,10 @@ def main() -> None:
     assert_type(x.chunk(2), tuple[tg.Tensor, ...])
     assert_type(x.expand(4, 1, 28, 28), tg.Tensor)
     assert_type(tg.linalg.norm(x), tg.Tensor)
+    assert_type(x.size(), tuple[int, ...])
+    assert_type(x.size(0), int)
+    assert_type(tg.unique(x), tg.Tensor)
+    assert_type(x.unique(), tg.Tensor)
     x.exp(3)  # type: ignore[call-arg]
     tg.sum(x, axis=1)  # type: ignore[call-arg]
 

@@ -264,7 +264,16 @@ def draw(
 
     Example: tinygrad-cnn draw lenet -o lenet.svg --overlay flops
     """
-
+    options = {
+        "theme": (theme, "light"), "direction": (direction, "TB"), "parameters": (parameters, "fold"),
+        "overlay": (overlay, None), "backward": (backward, False),
+        "fold": (int(fold) if fold.isdecimal() else fold, "auto"),
+    }  # fmt: skip
+    said: dict[str, Any] = {option: value for option, (value, default) in options.items() if value != default}
+    printed = [f"--{form}" for form, wanted in (("text", text), ("summary", summary), ("json", as_json)) if wanted]
+    others = [*printed[1:], *["--output"] * (output is not None), *(f"--{option}" for option in said)]
+    if printed and others:
+        raise UserError(f"{printed[0]} draws nothing, and goes without {', '.join(others)}")
     try:
         captured, name = _graph(target, input_shape)
         if as_json:
@@ -277,12 +286,7 @@ def draw(
             run = captured.run()
             captured = run.backward(run.seed()).graph
         path = output or Path("".join(c if c.isalnum() else "-" for c in name) + ".svg")
-        said = {
-            "theme": (theme, "light"), "direction": (direction, "TB"), "parameters": (parameters, "fold"),
-            "overlay": (overlay, None), "backward": (backward, False),
-            "fold": (int(fold) if fold.isdecimal() else fold, "auto"),
-        }  # fmt: skip
-        captured.save(path, **{option: value for option, (value, default) in said.items() if value != default})
+        captured.save(path, **said)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(" ".join(str(error).split())) from error
     typer.echo(f"{path}: {captured!r}")

@@ -6,7 +6,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, overload
 
 import numpy as np
 
@@ -261,6 +261,10 @@ class Tensor(Variable):
         """The last two dimensions swapped."""
         return ops.transpose(self, -2, -1)
 
+    @overload
+    def size(self, dim: None = None) -> tuple[_Int, ...]: ...
+    @overload
+    def size(self, dim: _Int) -> _Int: ...
     def size(self, dim: _Int | None = None) -> Any:
         """The shape, or the length of one dimension."""
         return self.shape if dim is None else self.shape[dim]

@@ -40,20 +40,25 @@ def bench(
 
     if suite not in SUITES:
         raise UserError(f"unknown suite {suite!r}, there are {', '.join(SUITES)}")
+    if picture is not None and suite != "growth":
+        raise UserError(f"--picture draws the suite growth, not {suite}: --suite growth")
+    files = [path for path in (json_file, markdown, picture) if path is not None and path != Path("-")]
+    for path in files:  # before anything is measured
+        if path.is_dir() or not path.parent.is_dir():
+            raise UserError(f"{path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
     console = Console(stderr=json_file == Path("-"))
     with console.status("starting") as status:
         length = (1, 0.0) if quick else (rounds, seconds)
         report = run(workload or SUITES[suite], against, threads, *length, status.update)
     if json_file == Path("-"):
         typer.echo(json_text(report.to_dict()))
-        json_file = None
     else:
         console.print(report.table())
-    if json_file is not None:
-        report.save(json_file)
+        if json_file is not None:
+            report.save(json_file)
     if markdown is not None:
         markdown.write_text(report.markdown())
     if picture is not None:
         plot(report, picture)
-    for path in filter(None, (json_file, markdown, picture)):
+    for path in files:
         console.print(f"written: {path}", highlight=False)

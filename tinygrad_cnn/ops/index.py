@@ -665,6 +665,18 @@ def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     return tuple(rows[:, d] for d in range(rows.shape[1])) if as_tuple else rows
 
 
+@overload
+def unique(
+    input: Array,
+    sorted: bool = True,
+    return_inverse: Literal[False] = False,
+    return_counts: Literal[False] = False,
+    dim: int | None = None,
+) -> Tensor: ...
+@overload
+def unique(
+    input: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any: ...
 def unique(
     input: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:

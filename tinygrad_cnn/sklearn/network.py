@@ -157,6 +157,7 @@ class Network(BaseEstimator):  # type: ignore[misc]
         self._optimizer = kind(self.module_.parameters(), **options)
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []
+        self.__dict__.pop("best_validation_score_", None)  # only a fit that stops early has one
 
     def _train(self, rows: Array, target: Array, weight: Array, epochs: int | None) -> None:
         _, options = optimizer_options(self._name, self.optimizer, self.lr, self.weight_decay)
