@@ -1136,3 +1136,12 @@ def test_an_exception_in_the_forward_pass_leaves_no_lock() -> None:
         (x * x) + leaf(1.0, 2.0, 3.0)
     x.data.add_(1)
     assert x.tolist() == [2.0, 3.0]
+
+
+def test_an_op_of_a_function_without_a_module() -> None:
+    room: dict[str, Any] = {"np": np}
+    exec("def twice(x): return 2 * x", room)
+    twice = op(room["twice"])
+    twice.vjp("x")(lambda g: 2 * g)
+    x = tg.ones(2, requires_grad=True)
+    assert tg.autograd.grad(twice(x).sum(), [x])[0].tolist() == [2.0, 2.0]

@@ -168,7 +168,7 @@ def seal(array: Array) -> Array:
 
 def is_foreign(function: Any) -> bool:
     """Whether it is somebody else's code, which may keep what it sees and write to it, and so is lent the arrays."""
-    return not function.__module__.startswith("tinygrad_cnn.")
+    return not str(function.__module__).startswith("tinygrad_cnn.")  # None where `exec` made it
 
 
 def is_of(value: Any, known: Sequence[Any]) -> bool:

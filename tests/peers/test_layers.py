@@ -483,3 +483,29 @@ softplus softshrink softsign tanhshrink threshold triplet_margin_loss unfold
 def test_functional_is_complete():
     assert set(FUNCTIONAL.split()) <= set(nn.functional.__all__)
     assert nn.functional.__all__ == sorted(nn.functional.__all__)
+
+
+LARGE: list[tuple[str, tuple[int, ...]]] = [
+    ("BatchNorm2d", (2,)),
+    ("GroupNorm", (1, 2)),
+    ("InstanceNorm2d", (2,)),
+    ("AdaptiveAvgPool2d", (1,)),
+    ("AvgPool2d", (290,)),
+]
+
+
+@pytest.mark.parametrize(("name", "args"), LARGE)
+def test_more_float16_pixels_than_the_largest_float16(name: str, args: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(2, 1, (2, 2, 300, 300)).astype(np.float16)
+    single = torch.tensor(x.astype(np.float32), requires_grad=True)
+    theirs = getattr(torch.nn, name)(*args)
+    z = theirs(single)
+    g = np.random.default_rng(1).normal(0, 1, z.shape).astype(np.float16)
+    expected = [z, *torch.autograd.grad(z, [single, *theirs.parameters()], torch.tensor(g.astype(np.float32)))]
+    for create_graph in (False, True):
+        ours, half = getattr(tg.nn, name)(*args).to(tg.float16), tg.tensor(x, requires_grad=True)
+        y = ours(half)
+        found = [y, *tg.autograd.grad(y, [half, *ours.parameters()], tg.tensor(g), create_graph=create_graph)]
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == np.float16
+            np.testing.assert_allclose(a.detach().numpy(), b.detach(), atol=4e-3 * float(abs(b.detach()).max()))

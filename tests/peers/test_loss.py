@@ -391,3 +391,19 @@ def test_distances_of_all_pairs(one: tuple[int, ...], two: tuple[int, ...], p: f
     compare(tg.cdist, torch.cdist, rng.normal(size=one), rng.normal(size=two), p=p, bound=1e-11, orders=1)
     with pytest.raises(ValueError, match=r"cdist: x1 is \(3,\), x2 \(2, 3\), expected"):
         tg.cdist(tg.ones(3), tg.ones(2, 3))
+
+
+@pytest.mark.parametrize("n", [30_000, 70_000])
+def test_the_mean_of_more_float16_losses_than_their_sum_has_room_for(n: int) -> None:
+    generator = np.random.default_rng(n)
+    x, labels = generator.normal(0, 3, (n, 5)).astype(np.float16), generator.integers(0, 5, n)
+    single = torch.tensor(x.astype(np.float32), requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(single, torch.tensor(labels))
+    (slopes,) = torch.autograd.grad(expected, single)
+    for create_graph in (False, True):
+        logits = tg.tensor(x, requires_grad=True)
+        y = loss.cross_entropy(logits, tg.tensor(labels))
+        assert y.dtype == np.float16
+        assert abs(y.item() - expected.item()) < 0.01
+        (g,) = grad(y, [logits], create_graph=create_graph)
+        np.testing.assert_allclose(g.detach().numpy(), slopes, atol=2e-7)

@@ -224,6 +224,34 @@ def test_the_order_of_a_dict_of_parameters() -> None:
         assert found[0] == found[1]
 
 
+def test_a_hook_that_fails_after_an_error_does_not_hide_it() -> None:
+    calls = []
+    for kit, _ in KITS:
+        model, log = kit.Linear(2, 3), []
+
+        def fail(*_: Any) -> None:
+            raise KeyError("second")
+
+        model.register_forward_hook(fail, always_call=True)
+        model.register_forward_hook(lambda *_, log=log: log.append("last"), always_call=True)
+        with pytest.raises((RuntimeError, TypeError, ValueError, AttributeError)), pytest.warns(match="hook.*raised"):
+            model("no tensor")
+        calls.append(log)
+    assert calls[0] == calls[1] == ["last"]
+
+
+def test_integers_are_assigned_only_where_nothing_learns() -> None:
+    for kit, base in KITS:
+        model = kit.Linear(2, 3)
+        old, state = model.weight, {"weight": base.ones(3, 2), "bias": base.zeros(3, dtype=base.int64)}
+        with pytest.raises((ValueError, RuntimeError)):
+            model.load_state_dict(state, assign=True)
+        assert kit is not nn or model.weight is old  # ours changes nothing then
+        model.requires_grad_(False)
+        model.load_state_dict(state, assign=True)
+        assert model.bias.dtype == base.int64
+
+
 def test_loaded_tensors_can_be_assigned() -> None:
     kinds = []
     for kit, base in KITS:

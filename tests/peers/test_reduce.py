@@ -313,3 +313,15 @@ def test_dim_and_axis_together_are_refused() -> None:
     raises_alike(tg.sum, torch.sum, X, dim=1, axis=1, match=r"sum: argument 'dim' is given twice")
     raises_alike(tg.max, torch.max, X, dim=1, axis=1, match=r"max: argument 'dim' is given twice")
     raises_alike(tg.exp, torch.exp, X, axis=1, match=r"exp: unknown argument 'axis'")
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+@pytest.mark.parametrize("count", [3000, 70_000])
+def test_sums_and_counts_that_are_no_float16(name: str, count: int) -> None:
+    x = np.random.default_rng(count).normal(50, 10, count).astype(np.float16)
+    ours, theirs = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = getattr(ours, name)(), getattr(theirs, name)()
+    np.testing.assert_allclose(y.item(), z.item(), rtol=2e-3)
+    for create_graph in (False, True):
+        (g,) = tg.autograd.grad(y, [ours], create_graph=create_graph, retain_graph=True)
+        np.testing.assert_allclose(g.detach().numpy(), torch.autograd.grad(z, theirs, retain_graph=True)[0], atol=1e-6)

@@ -221,6 +221,15 @@ def test_padded_by_nothing_it_is_still_a_tensor_of_its_own(mode: str) -> None:
     np.testing.assert_array_equal(x.numpy(), IMAGE)
 
 
+@pytest.mark.parametrize("name", ["pixel_shuffle", "pixel_unshuffle"])
+def test_shuffled_by_one_it_is_still_a_tensor_of_its_own(name: str) -> None:
+    for kit, functional in ((tg, tg.nn.functional), (torch, F)):
+        x = kit.tensor(IMAGE)
+        getattr(functional, name)(x, 1).add_(1)
+        np.testing.assert_array_equal(x.numpy(), IMAGE)
+    compare(getattr(tg.nn.functional, name), getattr(F, name), IMAGE, 1)
+
+
 def test_pad_of_one_and_three_dimensions() -> None:
     for mode in ("reflect", "replicate", "circular"):
         compare(tg.nn.functional.pad, F.pad, X, (2, 1), mode=mode)
@@ -462,3 +471,13 @@ def test_what_repeats_and_diagonals_refuse() -> None:
     raises_alike(ours, theirs, VECTOR, np.array([1, 2]), match=r"there are 2 repeats, dimension 0 has 5 elements")
     raises_alike(ours, theirs, VECTOR, 2, 0, output_size=9, match=r"output_size is 9, the repeats make 10")
     raises_alike(tg.diag, torch.diag, X, match=r"diag: input is \(2, 3, 4\), expected a vector or a matrix")
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "bilinear", "trilinear", "nearest-exact", "bicubic"])
+@pytest.mark.parametrize("more", [1.0, 2.0])
+def test_interpolate_by_a_factor_that_adds_no_pixel(mode: str, more: float) -> None:
+    for dims in {"linear": [1], "bilinear": [2], "bicubic": [2], "trilinear": [3]}.get(mode, [1, 2, 3]):
+        x = np.random.default_rng(dims).normal(size=(2, 3, *(4, 5, 6)[:dims]))
+        factors = (1.15, *[1.1 * more] * (dims - 1))
+        # PyTorch's backward leaves pixels where they are whatever its forward did.
+        compare(tg.nn.functional.interpolate, F.interpolate, x, mode=mode, scale_factor=factors, orders=0)

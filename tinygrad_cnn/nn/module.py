@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, Self
@@ -119,7 +120,10 @@ class Module:
         except Exception:
             for hook, with_kwargs, always_call in waiting:
                 if always_call:
-                    hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
+                    try:
+                        hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
+                    except Exception as second:  # it must not hide the first
+                        warnings.warn(f"{self._get_name()}: after an error, a hook raised {second!r}", stacklevel=3)
             raise
         return watch.leave(out) if watch else out
 
@@ -403,6 +407,8 @@ class Module:
         for name, value in values.items():
             if not isinstance(own[name], UninitializedParameter) and value.shape != own[name].shape:
                 faults.append(f"{name} has shape {value.shape}, expected {own[name].shape}")
+            if assign and own[name].requires_grad and value.dtype.kind != "f":
+                faults.append(f"{name} holds {value.dtype}, expected floats, since it is to learn")
         if faults:
             kind = type(self).__name__
             raise ValueError(f"load_state_dict: this is not the state of this {kind}: {'; '.join(faults)}")
@@ -420,7 +426,8 @@ class Module:
         """Put a Tensor (or an ndarray) in the place of the parameter or buffer under a dotted name."""
         new = value if isinstance(value, Tensor) else Tensor(value)
         if isinstance(old, Parameter):
-            new = (new if isinstance(new, Parameter) else Parameter(new.detach())).requires_grad_(old.requires_grad)
+            learns = old.requires_grad
+            new = new.requires_grad_(learns) if isinstance(new, Parameter) else Parameter(new.detach(), learns)
         path, _, member = name.rpartition(".")
         setattr(self.get_submodule(path), member, new)
 

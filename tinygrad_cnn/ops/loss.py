@@ -35,7 +35,7 @@ from tinygrad_cnn.ops.elementwise import (
     where,
 )
 from tinygrad_cnn.ops.index import gather
-from tinygrad_cnn.ops.reduce import mean, sum, vector_norm
+from tinygrad_cnn.ops.reduce import divided, mean, sum, vector_norm
 from tinygrad_cnn.ops.shape import reshape, unsqueeze
 
 __all__ = [
@@ -69,8 +69,7 @@ def softmax_cross_entropy(input: Array, target: Array, reduction: str = "none") 
     losses = kernels.softmax_cross_entropy(floating(input), target)
     if reduction == "none":
         return losses
-    total = losses.sum()
-    return total / len(losses) if reduction == "mean" else total
+    return mean.kernel(losses) if reduction == "mean" else losses.sum()
 
 
 @softmax_cross_entropy.vjp("input")
@@ -78,14 +77,14 @@ def softmax_cross_entropy_grad(g: Array, input: Array, target: Array, reduction:
     n, classes = input.shape
     p = softmax(input, dim=1)
     chosen = eq(target.reshape((n, 1)), np.arange(classes))  # (N, C)
-    g = g.reshape((n, 1)) if reduction == "none" else g / max(n, 1) if reduction == "mean" else g
+    g = g.reshape((n, 1)) if reduction == "none" else divided(g, max(n, 1)) if reduction == "mean" else g
     return g * where(chosen, p - 1.0, p)
 
 
 @softmax_cross_entropy.shortcut
 def softmax_cross_entropy_fused_grad(g: Any, input: Any, target: Any, reduction: str) -> tuple[Any, ...]:
     if reduction != "none":
-        g = np.full(len(input), g / max(len(input), 1) if reduction == "mean" else g, g.dtype)
+        g = np.full(len(input), divided(g, max(len(input), 1)) if reduction == "mean" else g, g.dtype)
     return kernels.softmax_cross_entropy_grad(input, target, g), None
 
 

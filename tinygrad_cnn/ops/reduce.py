@@ -128,14 +128,21 @@ def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     """
     input = input if dtype is None else input.astype(dtype)
     _need_float(input)
-    total = input.sum(axis=axes_of(dim, input.ndim), keepdims=keepdim)
-    count = _count(input.shape, dim)
+    axes, count = axes_of(dim, input.ndim), _count(input.shape, dim)
+    if count and input.dtype == np.float16:  # NumPy's mean adds up in float32: the sum may be no float16
+        return input.mean(axis=axes, keepdims=keepdim)
+    total = input.sum(axis=axes, keepdims=keepdim)
     return total / count if count else np.full_like(total, np.nan)
 
 
 @mean.vjp("input")
 def mean_grad(g: Array, input_shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Array:
-    return spread(g / builtins.max(_count(input_shape, dim), 1), input_shape, dim, keepdim)
+    return spread(divided(g, builtins.max(_count(input_shape, dim), 1)), input_shape, dim, keepdim)
+
+
+def divided(g: Any, count: int) -> Any:
+    """g / count, also for a count that is no float16."""
+    return g / 256 / (count / 256) if count > 65504 and g.dtype == np.float16 else g / count
 
 
 @op
@@ -158,9 +165,10 @@ def var(
     if free <= 0:
         warnings.warn(f"var, std: there are {free} degrees of freedom, expected more than 0", stacklevel=4)
     axes = axes_of(dim, input.ndim)
-    centred = input - input.mean(axis=axes, keepdims=True) if input.size else input
+    x = input.astype(np.promote_types(input.dtype, np.float32), copy=False)  # the sum may be no float16
+    centred = x - x.mean(axis=axes, keepdims=True) if x.size else x
     total = np.square(centred).sum(axis=axes, keepdims=keepdim)
-    return total / np.asarray(builtins.max(free, 0), input.dtype)
+    return (total / np.asarray(builtins.max(free, 0), x.dtype)).astype(input.dtype, copy=False)
 
 
 @var.vjp("input")

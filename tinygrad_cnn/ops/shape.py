@@ -912,6 +912,8 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Any:
     r = upscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
         raise ValueError(f"pixel_shuffle: input is {input.shape}, expected (*, C*{r * r}, H, W)")
+    if r == 1:
+        return clone(input)
     *batch, c, h, w = input.shape
     x = input.reshape((*batch, c // (r * r), r, r, h, w))
     n = len(batch)
@@ -930,6 +932,8 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Any:
     r = downscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
         raise ValueError(f"pixel_unshuffle: input is {input.shape}, expected (*, C, H*{r}, W*{r})")
+    if r == 1:
+        return clone(input)
     *batch, c, h, w = input.shape
     x = input.reshape((*batch, c, h // r, r, w // r, r))
     n = len(batch)
@@ -1051,10 +1055,12 @@ def interpolate(
     new, scales = _new_size(lengths, size, scale_factor, bool(recompute_scale_factor))
     if not all(lengths) or min(new) < 1:
         raise ValueError(f"interpolate: input is {input.shape}, the new size {new}: expected lengths of at least 1")
+    # As PyTorch has it: by scale_factor=1.1, 5 pixels are resampled to 5 others in some modes, in the others they stay.
+    stays = antialias or mode.endswith("linear") or (mode == "nearest" and input.ndim == 4)
     for d, (n, out, scale) in enumerate(zip(lengths, new, scales, strict=True), start=2):
         if align_corners:
             scale = (n - 1) / (out - 1) if out > 1 else 0.0
-        if n != out or (scale != 1 and not antialias):  # as PyTorch has it: of 5 pixels 5 with scale_factor=1.1
+        if n != out or not (scale == 1 or stays):
             input = _resize(input, d, taps(n, out, scale, bool(align_corners)))
     return input if new != lengths else clone(input)  # never the input's own memory
 

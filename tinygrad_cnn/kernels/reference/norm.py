@@ -45,14 +45,15 @@ def batch_norm_backward(
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     xhat = (lines - mean[:, None]) * rstd[:, None]
     mean_g, mean_gx = _channel_mean(g), _channel_mean(g * xhat)
-    count = x.dtype.type(x.size // max(1, x.shape[1]))
+    count = np.float64(x.size // max(1, x.shape[1]))
     scale = rstd if weight is None else rstd * weight
     dx = (g - mean_g[:, None] - xhat * mean_gx[:, None]) * scale[:, None]
-    return dx.reshape(x.shape), mean_gx * count, mean_g * count
+    return dx.reshape(x.shape), (mean_gx * count).astype(x.dtype), (mean_g * count).astype(x.dtype)
 
 
 def _channel_mean(lines: Array) -> Array:
     """(N, C, S) -> (C,). NumPy sums a line pairwise; the lines' sums are added in float64."""
     count = max(1, lines.shape[0] * lines.shape[2])
-    mean: Array = lines.sum(axis=2).sum(axis=0, dtype=np.float64) / count
+    half = np.float32 if lines.dtype == np.float16 else None  # in which the sum of a large image is inf
+    mean: Array = lines.sum(axis=2, dtype=half).sum(axis=0, dtype=np.float64) / count
     return mean.astype(lines.dtype)

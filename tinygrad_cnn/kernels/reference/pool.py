@@ -112,13 +112,13 @@ def avg_pool(
     size, ones = x.shape[2:], (1,) * len(kernel_size)
     out = pool_output_size(size, kernel_size, stride, padding, ones, ceil_mode)
     after = right_overhang(size, kernel_size, stride, padding, ones, out)
-    y = pad(x, padding, after)
+    wide = np.promote_types(x.dtype, np.float32)  # the sum of a large window, and the length of it, are no float16
+    y = pad(x.astype(wide, copy=False), padding, after)
     for axis in range(len(size)):
         lines = [_line(y, axis, tap, stride[axis], out[axis]) for tap in range(kernel_size[axis])]
         y = functools.reduce(np.add, lines)
-    return np.ascontiguousarray(
-        y / window_divisor(x.dtype, size, out, kernel_size, stride, padding, count_include_pad, divisor_override)
-    )
+    y = y / window_divisor(wide, size, out, kernel_size, stride, padding, count_include_pad, divisor_override)
+    return np.ascontiguousarray(y, x.dtype)
 
 
 def avg_pool_input(
@@ -138,7 +138,9 @@ def avg_pool_input(
     """
     size, out, ones = shape[2:], g.shape[2:], (1,) * len(kernel_size)
     after = right_overhang(size, kernel_size, stride, padding, ones, out)
-    dx = g / window_divisor(g.dtype, size, out, kernel_size, stride, padding, count_include_pad, divisor_override)
+    wide = np.promote_types(g.dtype, np.float32)
+    dx = g / window_divisor(wide, size, out, kernel_size, stride, padding, count_include_pad, divisor_override)
+    dx = dx.astype(g.dtype, copy=False)
     for axis in range(len(size)):
         whole = list(dx.shape)
         whole[2 + axis] = padding[axis] + size[axis] + after[axis]
