@@ -62,7 +62,7 @@ def _prose(text: str, names: Collection[str] = ()) -> str:
     text = _FACT.sub("\n\n", text)
     if names:  # at the beginning, or after a sentence or another name
         known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-        text = re.sub(rf"(?:^|(?<=[.;,:]\s)|(?<=\n))({known})(?=: |, (?:{known})\b[^.]*?: )", r"`\1`", text)
+        text = re.sub(rf"(?:^|(?<=[.;,:]\s)|(?<=\n))({known})(?=:\s|, (?:{known})\b[^.]*?: )", r"`\1`", text)
     return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in _CODE.split(text))
 
 
