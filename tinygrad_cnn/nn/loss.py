@@ -5,8 +5,6 @@ reduction: "mean", "sum" or "none". Weights are buffers: they move with the modu
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.tensor import Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.nn.module import Module
