@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-from builder import blocks, formulas, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+from builder import blocks, formulas, markdown, ops, readme  # noqa: E402  (the build of the documentation uses these)
 
+import tinygrad_cnn as tg  # noqa: E402
 from tinygrad_cnn import testing  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -138,6 +139,11 @@ def test_every_formula_belongs_to_an_op_and_is_all_tex_that_a_browser_gets_as_ma
         for name, lines in rows.items():
             shown = "".join(formulas.shown(tex) for tex in lines)
             assert not {"\\", "@", "\n"} & set(shown), f"{name}: {shown}"
+
+
+def test_signatures_show_the_types_and_not_the_names_that_tensor_py_has_for_them() -> None:
+    assert markdown.signature(tg.Tensor.item) == "() -> int | float | bool"
+    assert markdown.signature(tg.Tensor) == "(data: Any = (), *lengths: int)"
 
 
 def test_a_function_in_a_formula_stands_apart_from_what_is_around_it() -> None:

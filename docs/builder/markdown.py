@@ -104,6 +104,7 @@ def signature(thing: Any) -> str:
 def _annotation(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)
+    text = re.sub(r"\b_(Int|Float|Bool)\b", lambda found: found[1].lower(), text)  # Tensor has methods of these names
     return re.sub(r"\b(?:np|numpy)\.(ndarray)\[Any, Any\]|\bhypothesis\.strategies\.(SearchStrategy)", r"\1\2", text)
 
 
