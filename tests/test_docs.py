@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-from builder import blocks, formulas, ops, readme  # noqa: E402  (the documentation's own tools, which its build uses too)
+from builder import blocks, formulas, markdown, ops, readme  # noqa: E402  (the build of the documentation uses these)
 
+import tinygrad_cnn as tg  # noqa: E402
 from tinygrad_cnn import testing  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -108,8 +109,28 @@ def test_each_op_has_what_its_section_says(family: str) -> None:
         text = ops.entry_text(entry, homes, ops.ties(), NoPictures())
         assert "**Formula.**" in text
         assert "**Gradient.**" in text
-        if entry.public and entry.name not in ("allclose", "equal"):  # which give Python's bool
-            assert f"<picture of {entry.name}: <Graph {entry.name}: " in text
+        assert not re.search(r"`g` is that of the result\.(?!\n\nFor )", text), "no rule follows"
+        pictured = f"<picture of {entry.name}: <Graph {entry.name}: " in text
+        if entry.public:  # two give Python's bool, and two are recorded as no op
+            assert pictured == (entry.name not in ("allclose", "equal", "bincount", "unique"))
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "inputs"),
+    [
+        ("shape", "meshgrid", ["tensors[0]", "tensors[1]"]),
+        ("linear", "einsum", ["operands[0]", "operands[1]"]),
+        ("shape", "cat", ["tensors[0]", "tensors[1]"]),
+        ("activation", "prelu", ["input", "weight"]),
+    ],
+)
+def test_an_op_is_drawn_with_the_names_of_its_arguments(family: str, name: str, inputs: list[str]) -> None:
+    entry = next(e for e in FAMILIES[family] if e.name == name)
+    sample = ops.example_of(entry)
+    assert sample is not None
+    graph = ops.graph_of(entry, sample)
+    assert graph is not None
+    assert sorted(node.name for node in graph.of_kind("input")) == inputs
 
 
 def test_every_formula_belongs_to_an_op_and_is_all_tex_that_a_browser_gets_as_mathml() -> None:
@@ -118,6 +139,18 @@ def test_every_formula_belongs_to_an_op_and_is_all_tex_that_a_browser_gets_as_ma
         for name, lines in rows.items():
             shown = "".join(formulas.shown(tex) for tex in lines)
             assert not {"\\", "@", "\n"} & set(shown), f"{name}: {shown}"
+
+
+def test_signatures_show_the_types_and_not_the_names_that_tensor_py_has_for_them() -> None:
+    assert markdown.signature(tg.Tensor.item) == "() -> int | float | bool"
+    assert markdown.signature(tg.Tensor) == "(data: Any = (), *lengths: int)"
+
+
+def test_a_function_in_a_formula_stands_apart_from_what_is_around_it() -> None:
+    assert formulas.spaced(r"-g \sin x") == r"-g\, \sin\,x"
+    assert formulas.spaced(r"\frac{\log x}{\log 10}") == r"\frac{\log\,x}{\log\,10}"
+    assert formulas.spaced(r"x \tanh(s) - \tanh^2(s)") == r"x\, \tanh(s) - \tanh^2(s)"
+    assert formulas.spaced(r"\sinh x") == r"\sinh\,x"
 
 
 def test_an_op_without_a_formula_or_with_too_few_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:

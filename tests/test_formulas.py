@@ -183,13 +183,13 @@ for family, calls in {
         ),
         "cosine_similarity": call(real(3), real(3), 0, letters=PAIR),
         "cross_entropy": call(real(4, 3), whole(3, 4), positive(3)),
-        "huber_loss": call(real(9), real(9), delta=0.7, letters={"N": 9}),
+        "huber_loss": call(real(9), real(9), delta=0.7, weight=positive(9), letters={"N": 9}),
         "kl_div": call(real(5), positive(5), letters={"N": 5}),
-        "l1_loss": call(real(5), real(5), letters={"N": 5}),
+        "l1_loss": call(real(5), real(5), weight=positive(5)),
         "margin_ranking_loss": call(
             real(9), real(9), RNG.choice([-1, 1], 9), 0.7, letters={"a": "input1", "c": "input2", "N": 9}
         ),
-        "mse_loss": call(real(5), real(5), letters={"N": 5}),
+        "mse_loss": call(real(5), real(5), weight=positive(5)),
         "nll_loss": call(real(4, 3), whole(3, 4), positive(3)),
         "pairwise_distance": call(real(3, 4), real(3, 4), 3.0, 0.1, letters=PAIR),
         "smooth_l1_loss": call(real(9), real(9), beta=0.7, letters={"N": 9}),
@@ -239,8 +239,8 @@ for family, calls in {
     "shape": {
         "cat": call([real(3), real(3)], letters={"x": "tensors", "n": np.array([3, 3])}),
         "chunk": call(real(6), 2, letters={"L": 6}),
-        "diagonal": call(real(3, 4), 1),
-        "diag": call(real(3, 4), 1),
+        "diagonal": call(real(3, 4), -1),
+        "diag": call(real(3, 4), -1),
         "flatten": call(real(2, 3), letters={"N": 3}),
         "flip": call(real(5), 0, letters={"L": 5}),
         "hstack": call([real(2, 3), real(2, 3)], letters={"x": "tensors", "n": np.array([3, 3])}),
@@ -265,7 +265,7 @@ for family, calls in {
         "unflatten": call(real(6), 0, (2, 3), letters={"N": 3}),
         "unsqueeze": call(real(2, 3), 1),
         "vstack": call([real(3, 2), real(3, 2)], letters={"x": "tensors", "n": np.array([3, 3])}),
-        "diagonal_into": call(real(3), (3, 4), 1, 0, 1),
+        "diagonal_into": call(real(2), (3, 4), -1, 0, 1),
     },
     "trigonometry": {"acos": call(unit(5)), "asin": call(unit(5))},
     "linalg": {

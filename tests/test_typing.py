@@ -71,6 +71,15 @@ def main() -> None:
     assert_type(x.size(0), int)
     assert_type(tg.unique(x), tg.Tensor)
     assert_type(x.unique(), tg.Tensor)
+    assert_type(x.sum().item(), int | float | bool)
+    assert_type(net.conv.forward(x), tg.Tensor)
+    assert_type(nn.ReLU().forward(x), tg.Tensor)
+    assert_type(nn.BatchNorm2d(1).forward(x), tg.Tensor)
+    assert_type(nn.AvgPool2d(2).forward(x), tg.Tensor)
+    assert_type(nn.Dropout().forward(x), tg.Tensor)
+    assert_type(nn.Flatten().forward(x), tg.Tensor)
+    assert_type(nn.MSELoss().forward(x, x), tg.Tensor)
+    assert_type(nn.PixelUnshuffle(2).forward(x), tg.Tensor)
     x.exp(3)  # type: ignore[call-arg]
     tg.sum(x, axis=1)  # type: ignore[call-arg]
 

@@ -311,11 +311,12 @@ class Tensor(Variable):
 
     # ---- out of it ----
 
-    def item(self) -> Any:
+    def item(self) -> _Int | _Float | _Bool:
         """The one element as a Python number."""
         if self._array.size != 1:
             raise ValueError(f"item: the tensor has shape {self.shape}, expected one element")
-        return self._array.item()
+        number: _Int | _Float | _Bool = self._array.item()
+        return number
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""

@@ -1,9 +1,9 @@
 """The code of a page: which blocks it has, and running them in order, as a reader would.
 
 Blocks of ```python share their names, blocks of ```sh run in bash, all in one folder. A block of ```output says what
-the block before it printed, exactly (`...` stands for anything, as in doctest; of the page's own path only the name is
-kept). Only a block with the comment `<!-- not run: why -->` on the line above is left out. The tests run every page;
-the site's build runs those that make files, and shows these.
+the block before it printed, exactly (`...` stands for anything, as in doctest). Only a block with the comment
+`<!-- not run: why -->` on the line above is left out. The tests run every page; the site's build runs those that make
+files, and shows these.
 
 `PYTHONPATH=. python docs/builder/blocks.py docs/page.md` runs a page and corrects the outputs that differ.
 """
@@ -60,7 +60,7 @@ def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
     with contextlib.chdir(folder), importing_from(folder):
         for block in blocks(page):
             if block.kind == "output":
-                yield block, printed.replace(str(page), page.name)
+                yield block, printed
             elif block.runs:
                 printed = run_python(block, page, names) if block.kind == "python" else run_shell(block, page)
 
@@ -81,7 +81,7 @@ def importing_from(folder: Path) -> Iterator[None]:
 
 def run_python(block: Block, page: Path, names: dict[str, object]) -> str:
     """Run one block of Python among `names`; errors and graphs name the page and its line. Return what it printed."""
-    code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+    code = compile("\n" * (block.line - 1) + block.text, page.name, "exec")
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(code, names)
     return out.getvalue()

@@ -16,6 +16,8 @@ __all__ = ["Formulas", "formulas_of", "html"]
 TABLE: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 LETTERS = TABLE.pop("letters")
 NAME = re.compile(r"@([a-z]+(?:_[a-z]{2,})*\d?)")  # `@mask_i` is the element i of `mask`
+FUNCTION = r"\\(?:log|(?:arc)?(?:sin|cos|tan)h?)(?![a-z])"
+BEFORE, AFTER = re.compile(rf"(?<=[\w}})])\s*(?={FUNCTION})"), re.compile(rf"({FUNCTION})\s+")
 BAR = re.compile(r'<mover><mrow>((?:(?!<mover>).)*?)</mrow><mo stretchy="true">&#x000AF;</mo></mover>')
 
 
@@ -55,10 +57,15 @@ def shown(tex: str) -> str:
     return f'<div class="formula">{lines}</div>'
 
 
+def spaced(tex: str) -> str:
+    r"""TeX with the thin spaces around `\log` and its like that TeX itself puts there, and MathML does not."""
+    return AFTER.sub(r"\1\\,", BEFORE.sub(r"\\, ", tex))
+
+
 def html(tex: str, display: str) -> str:
     r"""TeX as MathML; `@name` is the argument of that name.
 
     The line of `\bar` is a border: an accent lies on the letter where the reader has no font for mathematics.
     """
-    found = convert(NAME.sub(r"\\text{\1}", " ".join(tex.split())), display=display)
+    found = convert(NAME.sub(r"\\text{\1}", spaced(" ".join(tex.split()))), display=display)
     return BAR.sub(r'<mrow class="bar">\1</mrow>', found)

@@ -62,7 +62,7 @@ def _prose(text: str, names: Collection[str] = ()) -> str:
     text = _FACT.sub("\n\n", text)
     if names:  # at the beginning, or after a sentence or another name
         known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-        text = re.sub(rf"(?:^|(?<=[.;,:]\s)|(?<=\n))({known})(?=: |, (?:{known})\b[^.]*?: )", r"`\1`", text)
+        text = re.sub(rf"(?:^|(?<=[.;,:]\s)|(?<=\n))({known})(?=:\s|, (?:{known})\b[^.]*?: )", r"`\1`", text)
     return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in _CODE.split(text))
 
 
@@ -104,6 +104,7 @@ def signature(thing: Any) -> str:
 def _annotation(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)
+    text = re.sub(r"\b_(Int|Float|Bool)\b", lambda found: found[1].lower(), text)  # Tensor has methods of these names
     return re.sub(r"\b(?:np|numpy)\.(ndarray)\[Any, Any\]|\bhypothesis\.strategies\.(SearchStrategy)", r"\1\2", text)
 
 

@@ -183,11 +183,10 @@ def graph_of(entry: Entry, sample: Sample) -> Graph | None:
     parameters = list(inspect.signature(entry.call).parameters.values())
     named: dict[str, np.ndarray[Any, Any]] = {}
 
-    def name_of(key: int | str) -> str:
-        p = parameters[min(key, len(parameters) - 1)] if isinstance(key, int) else None
-        return (
-            str(key) if p is None else f"{p.name}[{int(key) - len(parameters) + 1}]" if p.kind is VARIADIC else p.name
-        )
+    several = next((i for i, p in enumerate(parameters) if p.kind is VARIADIC), len(parameters))
+
+    def name_of(place: int) -> str:
+        return parameters[place].name if place < several else f"{parameters[several].name}[{place - several}]"
 
     def holes(value: Any, name: str) -> Any:
         """The value with a hole for each array in it."""
@@ -263,7 +262,7 @@ def gradient_of(entry: Entry, graph: Graph | None, homes: dict[str, str], gradie
         else:
             yield "**Gradient.** None: its result carries no gradient. What it is made of:"
         yield code(inspect.unwrap(function), doc=False)
-        if entry.name in names:  # the op inside has the function's name, and no section of its own
+        if gradients and entry.name in names:  # the op inside has the function's name, and no section of its own
             yield f"The gradient of the op `{entry.name}` itself; `g` is that of the result."
             yield from rules_of(registered()[entry.name].op)
         return
@@ -334,7 +333,7 @@ def entry_text(entry: Entry, homes: dict[str, str], rows: Rows, pictures: Pictur
         parts.append(f"**Ties and kinks.** {listed} ([the whole table](../ties-and-kinks.md)).")
     elif entry.public and spec is not None and spec.kinks is not None:
         raise LookupError(f"{entry.name} is tested on kinks, and docs/ties-and-kinks.md has no row that names it")
-    if graph is not None:
+    if graph is not None and graph.ops:  # without one, nothing is recorded
         parts += [f"**Graph** of {source}:", pictures.add(entry.name, graph)]
     return "\n\n".join(parts) + "\n"
 

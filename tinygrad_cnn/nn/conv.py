@@ -26,7 +26,7 @@ class _Convolution(Module):
     """What all convolution layers share; a subclass says how many dimensions it slides over, and with what op."""
 
     ndim: ClassVar[int]
-    function: ClassVar[Callable[..., Any]]
+    function: ClassVar[Callable[..., Tensor]]
     transposed: ClassVar[bool] = False
     padding: str | Ints
     weight: Parameter
@@ -108,7 +108,7 @@ class _Convolution(Module):
             pairs = [(p, p) for p in self.padding]
         return [side for pair in reversed(pairs) for side in pair]
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._sides(), mode=self.padding_mode), (0,) * self.ndim
@@ -221,7 +221,7 @@ class _ConvTranspose(_Convolution):
             dtype,
         )
 
-    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Any:
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """output_size: the spatial shape to come out, instead of the one that `output_padding` leads to."""
         padding = self.output_padding if output_size is None else self._output_padding(input, output_size)
         return type(self).function(
@@ -297,7 +297,7 @@ class _LazyConv(_Conv):
         self.weight = UninitializedParameter(empty(0, device=device, dtype=dtype))
         self.bias = UninitializedParameter(empty(0, device=device, dtype=dtype)) if bias else None
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         if len(input.shape) not in (self.ndim + 1, self.ndim + 2):
             axes = ", ".join(AXES[self.ndim])
             raise ValueError(

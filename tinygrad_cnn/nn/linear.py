@@ -75,7 +75,7 @@ class Linear(Module):
         """Draw weight and bias anew, evenly within ± 1/sqrt(in_features)."""
         draw_weight_and_bias(self.weight, self.bias)
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -98,7 +98,7 @@ class LazyLinear(Linear):
         self.weight = UninitializedParameter(empty(0, device=device, dtype=dtype))
         self.bias = UninitializedParameter(empty(0, device=device, dtype=dtype)) if bias else None
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         self.in_features = input.shape[-1]
         materialize(self, (self.out_features, self.in_features), (self.out_features,))
         self.__class__ = Linear  # type: ignore[assignment]
@@ -169,7 +169,7 @@ class Embedding(Module):
         if self.padding_idx is not None:
             locks.writeable(self.weight)[self.padding_idx] = 0
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
         )
@@ -188,7 +188,7 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
@@ -203,7 +203,7 @@ class Unflatten(Module):
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         return unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
