@@ -37,11 +37,11 @@ class OpSpec:
     in NumPy. linear_in: arguments in which it is linear (the others fixed, up to a constant). batched: arguments
     whose first dimension is a batch, as the result's is; or a function that tells them from a sample. edges: calls
     with empty, 0-d and size-1 arrays. errors: calls that must be refused. identities: functions of the same
-    arguments, made of other ops, with the same values and gradients. scales: factors for the inputs. views: the
-    result may share memory with an input. constant: float arguments that no gradient is asked of. single: how many
-    times the usual float32 error is right. order: up to which derivative it is right. without: properties that make
-    no sense for it. fast: it has fast kernels, and
-    everything is tested a second time with those, in float32.
+    arguments, made of other ops, with the same values and gradients. scales: factors for the inputs, at which the
+    values must still show the slope (those of 1 - cos(x) at 1e-8 are all 0: such an op has other factors, or none).
+    views: the result may share memory with an input. constant: float arguments that no gradient is asked of. single:
+    how many times the usual float32 error is right. order: up to which derivative it is right. without: properties
+    that make no sense for it. fast: it has fast kernels, and everything is tested a second time with those, in float32.
     """
 
     op: Callable[..., Any]
