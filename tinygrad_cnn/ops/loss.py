@@ -63,7 +63,7 @@ def reduced(name: str, losses: Any, reduction: str) -> Any:
 def softmax_cross_entropy(input: Array, target: Array, reduction: str = "none") -> Any:
     """-log(softmax(input)) at each row's class: `input` (N, C), integers `target` (N,); (N,), or their mean or sum.
 
-    >>> softmax_cross_entropy(np.zeros((2, 4)), np.array([2, 0]), "sum").round(4)
+    >>> float(softmax_cross_entropy(np.zeros((2, 4)), np.array([2, 0]), "sum").round(4))
     2.7726
     """
     losses = kernels.softmax_cross_entropy(floating(input), target)
