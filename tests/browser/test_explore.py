@@ -93,7 +93,7 @@ def test_the_page_shows_every_layer_and_asks_nobody(look: Look, screenshots: Pat
     assert "51,902 parameters" in driver.find_element(By.ID, "totals").text
     driver.save_screenshot(str(screenshots / f"lenet-{theme}.png"))
     driver.find_element(By.ID, "fit").click()
-    assert set(titles(driver)) == {"input", *map(str, range(10)), "target", "cross_entropy", "loss"}
+    assert set(titles(driver)) == {"input", *map(str, range(10)), "target", "softmax_cross_entropy", "loss"}
     assert "Conv2d 1→6 k5 s1 p2" in seen(driver, ".box .words")
     assert "156 params" in seen(driver, ".box .note")
     assert "(4, 6, 28, 28)" in seen(driver, "#labels text")
@@ -149,7 +149,7 @@ def test_modules_fold_and_unfold(look: Look, screenshots: Path) -> None:
     folded.find_element(By.CSS_SELECTOR, ".fold-sign").click()
     assert "blocks.0.conv1" in titles(driver)
     driver.find_element(By.ID, "fold-all").click()
-    assert set(titles(driver)) == {"image", "stem", "blocks", "mean", "head", "target", "cross_entropy", "loss"}
+    assert set(titles(driver)) == {"image", "stem", "blocks", "mean", "head", "target", "softmax_cross_entropy", "loss"}
     driver.save_screenshot(str(screenshots / "folded.png"))
     driver.find_element(By.ID, "unfold-all").click()
     driver.find_element(By.ID, "fit").click()
@@ -166,17 +166,17 @@ def test_the_slider_steps_forward_and_then_backward(look: Look, screenshots: Pat
     assert words.text.startswith("Overview: the whole step")
     ActionChains(driver).click(driver.find_element(By.ID, "next")).perform()
     out = model[0](images).array
-    assert words.text.startswith(f"Forward 1 of 12: 0 (conv2d) gives (4, 6, 28, 28), mean {out.mean():.3g}"[:50])
+    assert words.text.startswith(f"Forward 1 of 11: 0 (conv2d) gives (4, 6, 28, 28), mean {out.mean():.3g}"[:50])
     assert "later" in str(box(driver, "1").get_attribute("class"))
     assert "later" not in str(box(driver, "0").get_attribute("class"))
     assert "Backward has not reached this yet." in details(driver)
     driver.execute_script("arguments[0].focus()", slider)
-    press(driver, *[Keys.ARROW_RIGHT] * 12)
-    assert words.text.startswith("Backward 1 of 12")
+    press(driver, *[Keys.ARROW_RIGHT] * 11)
+    assert words.text.startswith("Backward 1 of 11")
     assert "later" not in str(box(driver, "9").get_attribute("class"))
     assert seen(driver, "#labels .norm.shown") != []
     press(driver, Keys.END)
-    assert words.text.startswith("Backward 12 of 12: to 0 (conv2d) comes a gradient of norm")
+    assert words.text.startswith("Backward 11 of 11: to 0 (conv2d) comes a gradient of norm")
     F.cross_entropy(model(images), labels).backward()
     assert model[0].weight.grad is not None
     norm = float(np.linalg.norm(model[0].weight.grad.array))
