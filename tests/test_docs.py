@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 from builder import blocks, formulas, markdown, ops, readme  # noqa: E402  (the build of the documentation uses these)
 
-import tinygrad_cnn as tg  # noqa: E402
+import tinygrad_cnn as tg  # noqa: E402  (as all imports below the path)
 from tinygrad_cnn import testing  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -20,7 +20,7 @@ import tinygrad_cnn as tg
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs"), str(Path(__file__).parent)]
 from builder import formulas, ops  # noqa: E402  (the documentation's own tools, which its build uses too)
-from tex import Numbers, statements  # noqa: E402
+from tex import Numbers, statements  # noqa: E402  (a tool of these tests, below the path too)
 
 ENTRIES = {(family, e.name): e for family, entries in ops.families().items() for e in entries}
 ALTERNATIVE = re.compile(r"^\\text\{(with|rounded|or|other modes|not in training|nearest)|\\text\{(elsewhere|nuc)")

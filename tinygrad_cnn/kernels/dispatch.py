@@ -418,18 +418,18 @@ def relu_grad(g: Array, out: Array) -> Array:
 
 def softmax_cross_entropy(z: Array, target: Array) -> Array:
     """`reference.softmax_cross_entropy`, by the fastest kernel for this size."""
-    fast, classes = _fast_loss(z, target)
+    fast, labels = _fast_loss(z, target)
     if fast is None:
         return reference.softmax_cross_entropy(z, target)
-    return fast.softmax_cross_entropy(_packed(z), classes)  # type: ignore[no-any-return]
+    return fast.softmax_cross_entropy(_packed(z), labels)  # type: ignore[no-any-return]
 
 
 def softmax_cross_entropy_grad(z: Array, target: Array, g: Array) -> Array:
     """`reference.softmax_cross_entropy_grad`, by the fastest kernel for this size."""
-    fast, classes = _fast_loss(z, target, g)
+    fast, labels = _fast_loss(z, target, g)
     if fast is None:
         return reference.softmax_cross_entropy_grad(z, target, g)
-    return fast.softmax_cross_entropy_grad(_packed(z), classes, _packed(g))  # type: ignore[no-any-return]
+    return fast.softmax_cross_entropy_grad(_packed(z), labels, _packed(g))  # type: ignore[no-any-return]
 
 
 def _fast_loss(z: Array, target: Array, g: Array | None = None) -> tuple[Any, Array]:
@@ -442,7 +442,7 @@ def _fast_loss(z: Array, target: Array, g: Array | None = None) -> tuple[Any, Ar
     if fast is None:
         return None, target
     target = _packed(target, np.int64)
-    return (fast if fast.first_wrong(target, z.shape[1]) < 0 else None), target  # the reference says what is wrong
+    return (fast if fast.are_columns(target, z.shape[1]) else None), target  # the reference says what is wrong
 
 
 # Batch norm -----------------------------------------------------------------------------------------------------

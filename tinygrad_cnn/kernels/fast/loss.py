@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, int64, void
+from numba import boolean, float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.simd import filled, get, given, helper, kernel, pointer, put
@@ -55,13 +55,13 @@ def _gradient(z, target, g, dz, n0, n1):  # type: ignore[no-untyped-def]
             put(dzp, row + c, p * g[n])
 
 
-@kernel(int64(_i1, int64))
-def first_wrong(target, classes):  # type: ignore[no-untyped-def]
-    """The first target that is no column of a row with so many, or -1."""
+@kernel(boolean(_i1, int64))
+def are_columns(target, classes):  # type: ignore[no-untyped-def]
+    """Whether every target is a column of a row with so many."""
+    inside = True
     for n in range(len(target)):
-        if target[n] < 0 or target[n] >= classes:
-            return n
-    return -1
+        inside &= 0 <= target[n] < classes
+    return inside
 
 
 def softmax_cross_entropy(z: Array, target: Array) -> Array:
