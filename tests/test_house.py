@@ -21,6 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     {"absent", "interrupt", "kernels", "random", "dtypes", "modes", "source"},
     {"locks"},
+    {"rules"},
     {"recording"},
     {"function"},
     {"autograd"},
@@ -39,13 +40,13 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
-    "recording.py": 570,
-    "autograd.py": 250,
+    "recording.py": 530,
+    "autograd.py": 260,
     "tensor.py": 700,
     "ops": 3550,
     "kernels": 3850,
     "nn": 2200,
-    ".": 25900,
+    ".": 25950,
 }
 
 

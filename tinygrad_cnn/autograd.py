@@ -9,15 +9,18 @@ itself. How ops record themselves is told in recording.py, whose names can be ha
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_cnn import locks
 from tinygrad_cnn.absent import absent
 from tinygrad_cnn.function import Function
 from tinygrad_cnn.kernels.memory import pooled
 from tinygrad_cnn.modes import (
+    Activity,
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -53,10 +56,10 @@ Edge: TypeAlias = Node | Variable
 """Where a gradient goes. Both compare by being the same, also a Tensor, whose `==` is an op: its hash is its own."""
 
 __all__ = [
-    "Array", "Edge", "Function", "Node", "Op", "Rule", "Variable", "array_of", "backward", "broadcast_to", "cast",
-    "composite", "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled",
-    "leading_to", "leaves", "no_grad", "numpy_words", "op", "reachable", "set_grad_enabled", "state", "step",
-    "sum_to", "user_of", "wrap",
+    "Array", "Edge", "Function", "Node", "Op", "Pending", "Rule", "Variable", "array_of", "backward", "broadcast_to",
+    "cast", "composite", "enable_grad", "grad", "holder", "inference_mode", "is_grad_enabled",
+    "is_inference_mode_enabled", "leading_to", "leaves", "no_grad", "numpy_words", "op", "reachable",
+    "set_grad_enabled", "state", "step", "sum_to", "user_of", "wrap",
 ]  # fmt: skip
 
 
@@ -159,21 +162,21 @@ def _drive(
     seeds = [None] * len(outputs) if seeds is None else _sequence(seeds)
     if len(seeds) != len(outputs):
         raise ValueError(f"backward: {len(seeds)} incoming gradients for {len(outputs)} outputs")
-    pending: dict[Edge, Any] = {}  # of each node and leaf, the sum of the gradients that have come to it
-    for out, seed in zip(outputs, seeds, strict=True):
-        _add(pending, _edge(out), _seed(out, seed, create_graph))
-    order, leaves = reachable([out.edge for out in outputs])
-    wanted = set(leaves if targets is None else targets)
-    needed = None if targets is None else leading_to(order, wanted)  # no other node runs; None: all do
-    if needed is not None:
-        order = [node for node in order if node in needed]
+    starts = [(_edge(out), _seed(out, seed, create_graph)) for out, seed in zip(outputs, seeds, strict=True)]
+    wanted: set[Edge] = set(targets or ())
+    needed = None  # what leads to a target; None: all leaves are wanted, so all nodes run
+    if targets is not None:
+        needed = leading_to(reachable([edge for edge, _ in starts])[0], wanted)
+    pending, now = Pending(), state.now
     found: dict[Any, Any] = {}
+    for edge, g in starts:
+        pending.add(edge, g)
     with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
-        for node in order:
-            g = pending.pop(node, None)
-            if g is None:
+        while pending.nodes:
+            node, g = pending.take()
+            if needed is not None and node not in needed:
                 continue
-            if node.edges is None:  # a backward inside this one, in a hook or another thread, came first
+            if node.edges is None:  # used up by another backward: before this one, or inside it, in a hook
                 raise _gone(node)
             if node.hooks:
                 g = _run_hooks(node, g, create_graph)
@@ -181,33 +184,59 @@ def _drive(
             if needed is not None:
                 if node in wanted:  # the gradient of an op's result was asked for
                     found[node] = g if create_graph else g.copy()
-                wants = tuple([edge in needed for edge in node.edges or ()])
+                wants = tuple([edge in needed for edge in node.edges])
             if create_graph:
                 with labelled_as_gradient(node):
-                    step(node, g, wants, pending, create_graph)
+                    step(node, g, wants, pending, create_graph, now)
             else:
-                step(node, g, wants, pending, create_graph)
+                step(node, g, wants, pending, create_graph, now)
             if not retain_graph:
                 node.release()
-        for leaf in leaves:
-            if leaf in wanted and leaf in pending:
-                g = pending.pop(leaf)
+        for leaf, g in pending.items():
+            if needed is None or leaf in needed:
                 found[leaf] = _run_hooks(leaf, g, create_graph) if leaf.hooks else g
     return found
 
 
-def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[Edge, Any], create_graph: bool) -> None:
+class Pending(dict[Edge, Any]):
+    """Of each node and leaf, the sum of the gradients that have come to it and wait there; and which node is next.
+
+    `nodes` is a heap: nodes have come when the heap is empty, and the newest of them is the next.
+    """
+
+    __slots__ = ("nodes",)
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[int, Node]] = []
+
+    def add(self, edge: Edge, g: Any) -> None:
+        """A gradient that comes to a node or leaf."""
+        if edge in self:
+            g = self[edge] + g
+            if not isinstance(g, (np.ndarray, Variable)):  # NumPy's sum of arrays without dimensions is a scalar
+                g = np.asarray(g)
+        elif type(edge) is Node:
+            heappush(self.nodes, (-edge.seq, edge))
+        self[edge] = g
+
+    def take(self) -> tuple[Node, Any]:
+        """The newest node, and its gradient, which is complete: all that could add to it were newer."""
+        _, node = heappop(self.nodes)
+        return node, self.pop(node)
+
+
+def step(node: Node, g: Any, wants: tuple[bool, ...], pending: Pending, create_graph: bool, now: Activity) -> None:
     """Send the gradient `g` of one node's result on to the arguments that want one."""
     op = node.op
     gradients = op.gradients(node, g, wants, create_graph)
-    if (observer := state.now.observer) is not None:
-        observer.stepped(node, g, wants, gradients)
+    if now.observer is not None:
+        now.observer.stepped(node, g, wants, gradients)
     for edge, gx in zip(node.edges or (), gradients, strict=True):
         if edge is None or gx is None:
             continue
-        if type(gx) is not np.ndarray and not create_graph:
+        if type(gx) is not ndarray and not create_graph:
             gx = np.asarray(gx)
-        target = edge if isinstance(edge, Node) else edge._array  # what has the shape and dtype of the argument
+        target: Any = edge if isinstance(edge, Node) else edge._array  # what has the shape and dtype of the argument
         if gx.shape != target.shape:
             if not op.broadcasts:
                 raise RuntimeError(
@@ -221,18 +250,7 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: dict[Edge, Any], 
         if target is not edge and not create_graph:
             shared = gx is g or gx.base is not None or locks.is_kept(gx)
             gx = gx.copy() if shared or len([x for x in gradients if x is gx]) > 1 else gx
-        if edge in pending:
-            _add(pending, edge, gx)
-        else:
-            pending[edge] = gx
-
-
-def _add(pending: dict[Edge, Any], edge: Edge, g: Any) -> None:
-    if edge in pending:
-        g = pending[edge] + g
-        if not isinstance(g, (np.ndarray, Variable)):  # NumPy's sum of arrays without dimensions is a scalar
-            g = np.asarray(g)
-    pending[edge] = g
+        pending.add(edge, gx)
 
 
 def _edge(out: Any) -> Any:

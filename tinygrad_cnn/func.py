@@ -13,6 +13,7 @@ from tinygrad_cnn import autograd, ops, random
 from tinygrad_cnn.absent import absent
 from tinygrad_cnn.autograd import Array, Variable, enable_grad, inference_mode, is_grad_enabled, wrap
 from tinygrad_cnn.per_sample import per_sample_grad
+from tinygrad_cnn.recording import next_number
 from tinygrad_cnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -324,7 +325,7 @@ def checkpoint(
         given = list(args)
         for i, x in zip(places, tensors, strict=True):
             given[i] = x
-        start = next(autograd.Node.counter)
+        start = next_number()
         out = _tensor(function(*given, **kwargs))
         return out, _constants(out, start)
 

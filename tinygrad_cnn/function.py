@@ -164,9 +164,8 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         found.foreign = True
     whole = made(*given)
     if whole.node is not None:  # a Tensor that is an attribute of ctx is locked as if it had been saved
-        held: list[Any] = [x._array for x in vars(ctx).values() if isinstance(x, Variable)]
-        held += locks.acquire(held)
-        whole.node.values = [*whole.node.values, *held]
+        held = [x._array for x in vars(ctx).values() if isinstance(x, Variable)]
+        locks.acquire(whole.node.values, held, range(len(held)))
     return parts(whole)
 
 

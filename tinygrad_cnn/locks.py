@@ -18,11 +18,12 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -54,44 +55,44 @@ def owner_of(array: Array) -> Array:
     return array
 
 
-def acquire(values: list[Any]) -> list[Array]:
-    """Count the arrays among the values that a node saves, and in the `Arrays` among them, until `release`.
+def acquire(saved: list[Any], given: Sequence[Any], places: Iterable[int], shared: list[Array] | None = None) -> None:
+    """Append the values at `places` of `given` to those that a node saves, and count the arrays among them.
 
-    A copy takes the place of a shared array, which is counted too, sealed, and returned: it is to be released as well.
+    They are counted until `release`, as are those in an `Arrays`. A copy takes the place of a shared array, which is
+    sealed, and comes after all others (or is left to the caller, in the list `shared`). An array is counted and
+    appended without a call between, where Ctrl-C may come: so what `saved` holds is what is to be released.
     """
     if _dropped:
         _sweep()
-    shared: list[Array] = []
-    others: list[Array] = []  # the shared ones of the `Arrays`
-    counted: list[Any] = []  # Ctrl-C may come after any call
+    originals: list[Array] = [] if shared is None else shared
     try:
-        try:
-            _take()
-            for i, array in enumerate(values):
-                if type(array) is np.ndarray:
-                    key = id(array if array.base is None else owner_of(array))
-                    if key in _shared:
-                        shared.append(array)
-                        array = values[i] = array.copy()
-                        key = id(array)
-                    _counts[key] = _counts.get(key, 0) + 1
-                    counted.append(array)
-                elif type(array) is Arrays:
-                    among = list(array)
-                    others += acquire(among)
-                    counted += among
-                    values[i] = Arrays(among)
-            for array in shared:
+        _take()
+        for i in places:
+            array = given[i]
+            if type(array) is ndarray:
+                key = id(array if array.base is None else owner_of(array))
+                if key in _shared:
+                    originals.append(array)
+                    array = array.copy()
+                    key = id(array)
+                _counts[key] = _counts.get(key, 0) + 1
+            elif type(array) is Arrays:
+                among: list[Any] = []
+                try:
+                    acquire(among, array, range(len(array)), originals)
+                    array = Arrays(among)
+                except BaseException:
+                    release(among)
+                    raise
+            saved.append(array)
+        if originals and shared is None:
+            for array in originals:
                 key = id(owner_of(array))
                 _counts[key] = _counts.get(key, 0) + 1
-                counted.append(array)
+                saved.append(array)
                 seal(array)
-        finally:
-            _give()
-    except BaseException:
-        release(counted + others)
-        raise
-    return shared + others if others else shared
+    finally:
+        _give()
 
 
 def release(values: list[Any]) -> None:
@@ -103,7 +104,7 @@ def release(values: list[Any]) -> None:
         _take()
         while values:
             array = values[-1]
-            if type(array) is np.ndarray:
+            if type(array) is ndarray:
                 key = id(array if array.base is None else owner_of(array))
                 count = _counts[key]
                 if count > 1:

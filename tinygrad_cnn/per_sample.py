@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Edge, Node, no_grad, wrap
+from tinygrad_cnn.autograd import Edge, Node, Pending, no_grad, state, wrap
 from tinygrad_cnn.ops.conv import conv_geometry
 from tinygrad_cnn.ops.linear import einsum_grad
 from tinygrad_cnn.tensor import Tensor
@@ -63,22 +63,21 @@ def _pass(losses: Tensor, targets: list[Tensor], weights: np.ndarray[Any, Any]) 
     if losses.edge in of_parameters:
         raise ValueError(f"per_sample_grad: no op has the {n} samples in the first dimension of its result")
     needed = autograd.leading_to(order, set(targets))
-    pending: dict[Edge, Any] = {losses.edge: weights.astype(losses.dtype)}
+    pending, now = Pending(), state.now
+    pending.add(losses.edge, weights.astype(losses.dtype))
     with no_grad():
-        for node in order:
-            g = pending.pop(node, None)
-            if g is None or node.edges is None:
-                continue
+        while pending.nodes:
+            node, g = pending.take()
+            assert node.edges is not None  # `reachable` looked
             wants = [edge is not None and edge in needed for edge in node.edges]
             if node in of_parameters:
                 _push_stacked(node, g, wants, pending)
                 continue
             onward = tuple(w and e not in of_parameters for w, e in zip(wants, node.edges, strict=True))
-            autograd.step(node, g, onward, pending, create_graph=False)
+            autograd.step(node, g, onward, pending, False, now)
             for i, edge in enumerate(node.edges):
                 if edge is not None and wants[i] and not onward[i]:
-                    gx = _sample_gradient(node, i, g, edge.shape, n)
-                    pending[edge] = pending[edge] + gx if edge in pending else gx
+                    pending.add(edge, _sample_gradient(node, i, g, edge.shape, n))
     zeros = [np.zeros((n, *x.shape), x.dtype) for x in targets]
     return [pending.get(x, zero) for x, zero in zip(targets, zeros, strict=True)]
 
@@ -96,7 +95,7 @@ def _parameter_side(order: list[Node], targets: list[Tensor], n: int) -> set[Edg
     return found
 
 
-def _push_stacked(node: Node, g: Any, wants: list[bool], pending: dict[Edge, Any]) -> None:
+def _push_stacked(node: Node, g: Any, wants: list[bool], pending: Pending) -> None:
     """Through a node that depends on parameters alone, with one gradient a sample stacked in `g`."""
     assert node.edges is not None
     for i, edge in enumerate(node.edges):
@@ -104,11 +103,10 @@ def _push_stacked(node: Node, g: Any, wants: list[bool], pending: dict[Edge, Any
             one = tuple(k == i for k in range(len(wants)))
             rows = []
             for row in g:
-                alone: dict[Edge, Any] = {}
-                autograd.step(node, row, one, alone, create_graph=False)
+                alone = Pending()
+                autograd.step(node, row, one, alone, False, state.now)
                 rows.append(alone[edge])
-            gx = np.stack(rows)
-            pending[edge] = pending[edge] + gx if edge in pending else gx
+            pending.add(edge, np.stack(rows))
 
 
 def _sample_gradient(node: Node, i: int, g: Any, shape: tuple[int, ...], n: int) -> Any:

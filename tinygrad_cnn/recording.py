@@ -8,7 +8,8 @@ It reads from top to bottom, in the order in which things happen:
 3. `op`, which makes an Op of a function, and what else marks one: `composite`, `numpy_words`,
 4. three ops that the engine itself uses.
 
-(`no_grad` and the other recording modes are in modes.py, the locks on arrays that a graph needs in locks.py.)
+(`no_grad` and the other recording modes are in modes.py, the gradient rules and how they get what they name in
+rules.py, the locks on arrays that a graph needs in locks.py.)
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from typing import (
 )
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_cnn import locks, source
 from tinygrad_cnn.dtypes import plain_array, promote
 from tinygrad_cnn.kernels.memory import kernel_context
 from tinygrad_cnn.modes import Activity, state
+from tinygrad_cnn.rules import Plan, Reading, Rule
 
 if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
@@ -133,34 +136,7 @@ def array_of(x: Any) -> np.ndarray[Any, Any]:
     return x._array if isinstance(x, Variable) else np.asarray(x)
 
 
-class Plan:
-    """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
-
-    Of what backward will want, `arrays` numbers the arguments, `others` names what is none, and `shapes` numbers the
-    arguments whose shapes are wanted; `positions` tells where each name's value stands in a node's `values`.
-    `wants` tells which arguments get a gradient, `rules` holds the rules of those, each with the number of its
-    argument, `fused` tells of the shortcut.
-    """
-
-    __slots__ = ("arrays", "fused", "others", "positions", "rules", "shapes", "wants")
-
-    def __init__(
-        self, names: set[str], places: dict[str, int], wants: tuple[bool, ...], rules: list[Rule | None],
-        fused: Rule | None,
-    ) -> None:  # fmt: skip
-        arrays = sorted(names & places.keys())
-        of_shape = {f"{name}_shape": i for name, i in places.items()}
-        shapes = sorted(names & of_shape.keys())
-        self.others = sorted(names - {*arrays, *shapes})
-        self.arrays, self.shapes = [places[name] for name in arrays], [of_shape[name] for name in shapes]
-        self.positions = {name: k for k, name in enumerate([*arrays, *self.others, *shapes])}
-        self.wants = wants
-        self.fused = self.sources(fused)
-        self.rules = [(i, rule, self.sources(rule)) for i, rule in enumerate(rules) if wants[i]]
-
-    def sources(self, rule: Rule | None) -> tuple[tuple[int, str], ...]:
-        """Where a rule takes what it names from: a position among the values, or -1 for a parameter; and the name."""
-        return tuple([(self.positions.get(name, -1), name) for name in rule.names]) if rule else ()
+next_number = itertools.count().__next__
 
 
 class Node:
@@ -174,8 +150,6 @@ class Node:
         "__weakref__", "code", "dtype", "edges", "hooks", "instruction", "label", "op", "params", "path",
         "plan", "seq", "shape", "values",
     )  # fmt: skip
-
-    counter: ClassVar[Any] = itertools.count()
 
     op: Any  # an Op; as a class attribute a type checker would take it for a method
     edges: tuple[Node | Variable | None, ...] | None
@@ -251,17 +225,6 @@ def _oldest(matches: Callable[[Node], bool]) -> str | None:
 NUMPY_WORDS = {"axis": "dim", "keepdims": "keepdim"}
 
 
-class Rule:
-    """A gradient rule, and the names of what it wants besides the incoming gradient."""
-
-    def __init__(self, function: Callable[..., Any], known: set[str], op: str) -> None:
-        self.function = function
-        self.names = tuple(inspect.signature(function).parameters)[1:]
-        self.foreign = locks.is_foreign(function)
-        if unknown := set(self.names) - known:
-            raise TypeError(f"{op}: the rule {function.__name__} names {sorted(unknown)}, the op knows {sorted(known)}")
-
-
 class Op(Generic[P]):
     """A kernel on ndarrays, and one gradient rule for each array argument.
 
@@ -333,17 +296,14 @@ class Op(Generic[P]):
         index = {"index"} if self.variadic else set()
         return {"out", *self.names, *(f"{name}_shape" for name in self.arguments)} | kept | index
 
-    def _plan(self, needs: int, count: int) -> Plan:
-        """The plan of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
-        last = len(self.arguments) - 1
-        rules = [self.rules.get(self.arguments[min(i, last)]) for i in range(count)]
-        asked = [rule for i, rule in enumerate(rules) if needs >> i & 1]
-        wanted = {name for rule in (*asked, self.fused) if rule for name in rule.names}
-        unsaved = {"needs", "index"} if self.variadic else {"needs"}
-        places = {} if self.variadic else self.places
-        names = wanted - set(self.statics) - unsaved
-        wants = tuple(bool(needs >> i & 1) for i in range(count))
-        return Plan(names, places, wants, rules, self.fused)
+    def rule_of(self, i: int) -> Rule:
+        """The gradient rule of the argument number `i`; where there is none, one that says so."""
+        argument = self.arguments[min(i, len(self.arguments) - 1)]
+
+        def missing(g: Any) -> Any:
+            raise NotImplementedError(f"{self.name} has no gradient rule for argument {argument!r}")
+
+        return self.rules.get(argument) or Rule(missing, set(), self.name)
 
     # -- calling --
 
@@ -383,26 +343,21 @@ class Op(Generic[P]):
             if "out" in kwargs:
                 return _into(self, args, dict(kwargs))
             inputs, params = self.bind(args, kwargs)
-        values = []
-        edges: list[Node | Variable | None] = []
+        values = [*inputs]
+        edges: list[Any] = [None] * len(values)
         needs = 0  # a bit mask of the arguments that gradients flow to
         tensors = foreign = False
-        bit = 1
-        for x in inputs:
-            edge = None
+        for i, x in enumerate(inputs):
             if isinstance(x, Variable):
                 tensors = True
+                values[i] = x._array
                 if x.tracked:
-                    needs |= bit
-                    edge = x.node or x
-                x = x._array
-            elif isinstance(x, (np.ndarray, list)):
+                    needs |= 1 << i
+                    edges[i] = x.node or x
+            elif x is not None and isinstance(x, (ndarray, list)):
                 foreign = True
-                if type(x) is not np.ndarray:
-                    x = plain_array(x)
-            values.append(x)
-            edges.append(edge)
-            bit <<= 1
+                if type(x) is not ndarray:
+                    values[i] = plain_array(x)
         arrays = values
         try:
             if self.promotes:
@@ -413,7 +368,7 @@ class Op(Generic[P]):
         kept = None
         if self.keeps:
             out, kept = out
-        if type(out) is not np.ndarray:
+        if type(out) is not ndarray:
             out = np.asarray(out)
         if not tensors:
             return out  # type: ignore[no-any-return]
@@ -423,7 +378,7 @@ class Op(Generic[P]):
                 for x in inputs:
                     if isinstance(x, np.ndarray):
                         locks.share(x)
-            node = self.record(arrays, params, edges, needs, out, kept, now)
+            node = self.record(arrays, params, tuple(edges), needs | 1 << len(edges), out, kept, now)
         result = wrap(out, node)
         if now.observer is not None:
             now.observer.computed(self, inputs, params, result)
@@ -457,39 +412,39 @@ class Op(Generic[P]):
         return out
 
     def record(
-        self, arrays: Sequence[Any], params: dict[str, Any], edges: Sequence[Any], needs: int, out: Any, kept: Any,
+        self, arrays: Sequence[Any], params: dict[str, Any], edges: tuple[Any, ...], key: int, out: Any, kept: Any,
         now: Activity,
     ) -> Node:  # fmt: skip
-        """The node of a call: where its gradients go, what its rules will want, and who called."""
+        """The node of a call: where its gradients go, what its rules will want, and who called.
+
+        `key` is the bit mask of the arguments that require grad, with one bit more above that of the last argument.
+        """
+        plan = self._plans.get(key)
+        if plan is None:
+            count = len(edges)
+            plan = self._plans[key] = Plan(self, key - (1 << count), count)
         node = Node()
-        node.values = []
+        node.values = values = []
         node.op = self
-        node.edges = tuple(edges)
+        node.edges = edges
+        node.plan = plan
         node.params = params
         if params is not self.defaults and not _MUTABLE.isdisjoint(map(type, params.values())):
             node.params = {name: _frozen(value) for name, value in params.items()}
         node.shape = out.shape
         node.dtype = out.dtype
-        node.seq = next(Node.counter)
+        node.seq = next_number()
         node.path = now.path
         node.label = now.label
         node.hooks = None
         node.code, node.instruction = source.user_line()
-        key = needs | 1 << len(edges)  # the bit above those of the arguments tells their number
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = self._plan(needs, len(edges))
-        node.plan = plan
-        if plan.positions:
-            values = [arrays[i] for i in plan.arrays]
-            for name in plan.others:
-                values.append(self._other(name, arrays, out, kept))
-            replaced = locks.acquire(values)
-            node.values = values  # at once, so that Ctrl-C cannot come between
-            for i in plan.shapes:
-                value = arrays[i]
-                values.append(value.shape if type(value) is np.ndarray else np.shape(value))
-            values += replaced
+        for i in plan.shapes:
+            value = arrays[i]
+            values.append(value.shape if type(value) is ndarray else np.shape(value))
+        if plan.others:
+            arrays = [*arrays, *[self._other(name, arrays, out, kept) for name in plan.others]]
+        if plan.saves:
+            locks.acquire(values, arrays, plan.saves)
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:
@@ -519,42 +474,40 @@ class Op(Generic[P]):
     def gradients(self, node: Node, g: Any, wants: tuple[bool, ...], create_graph: bool) -> Sequence[Any]:
         """The gradients of the array arguments that want one, given the gradient `g` of the result."""
         plan = node.plan
-        if self.fused and not create_graph:
-            result: Sequence[Any] = self._run(self.fused, plan.fused, node, g, False, wants)
-            return result
-        found: list[Any] = [None] * len(wants)
-        for i, rule, sources in plan.rules:
-            if wants[i]:
-                found[i] = self._run(rule, sources, node, g, create_graph, i)
-        return found
+        reading = plan.fused
+        try:
+            if reading is not None and not create_graph:
+                result: Sequence[Any] = self._run(reading, node, g, False, wants)
+                return result
+            found: list[Any] = [None] * len(wants)
+            for i, reading in plan.rules:
+                if wants[i]:
+                    if create_graph or not reading.plain:
+                        found[i] = self._run(reading, node, g, create_graph, i)
+                    else:
+                        found[i] = reading.function(g, *reading.saved(node.values))
+            return found
+        except Exception as error:
+            assert reading is not None  # one is running
+            error.add_note(f"in {reading.function.__name__}, the gradient of {self.name} at {node.where}")
+            raise
 
     def pull(self, node: Node, i: int, g: Any) -> Any:
         """The gradient of argument `i` as its rule gives it: not yet summed back to the argument's shape."""
-        return next(self._run(rule, sources, node, g, False, i) for j, rule, sources in node.plan.rules if j == i)
+        return next(self._run(reading, node, g, False, i) for j, reading in node.plan.rules if j == i)
 
-    def _run(
-        self, rule: Rule | None, sources: Sequence[tuple[int, str]], node: Node, g: Any, create_graph: bool, extra: Any
-    ) -> Any:
+    def _run(self, reading: Reading, node: Node, g: Any, create_graph: bool, extra: Any) -> Any:
         """Call a rule. `extra` is what no node knows: the `index` of the argument, or what a shortcut `needs`."""
-        if rule is None:
-            name = self.arguments[min(extra, len(self.arguments) - 1)]
-            raise NotImplementedError(f"{self.name} has no gradient rule for argument {name!r}")
-        saved, params = node.values, node.params
-        values = [saved[k] if k >= 0 else params.get(name, extra) for k, name in sources]
+        values = reading.arguments(node, extra)
         if create_graph:
-            values = [
-                self._recorded(node, name, x) if k >= 0 else x for x, (k, name) in zip(values, sources, strict=True)
-            ]
-        try:
-            if not rule.foreign:
-                return rule.function(g, *values)
-            found = rule.function(_lent(g), *map(_lent, values))
-            if type(found) in (list, tuple):
-                return [x if locks.is_of(x, (g,)) else x.copy() for x in found]
-            return found if locks.is_of(found, (g,)) else found.copy()  # the rule may have kept it
-        except Exception as error:
-            error.add_note(f"in {rule.function.__name__}, the gradient of {self.name} at {node.where}")
-            raise
+            named, known = zip(reading.rule.names, values, strict=True), node.plan.positions
+            values = [self._recorded(node, name, x) if name in known else x for name, x in named]
+        if not reading.rule.foreign:
+            return reading.function(g, *values)
+        found = reading.function(_lent(g), *map(_lent, values))
+        if type(found) in (list, tuple):
+            return [x if locks.is_of(x, (g,)) else x.copy() for x in found]
+        return found if locks.is_of(found, (g,)) else found.copy()  # the rule may have kept it
 
     def _recorded(self, node: Node, name: str, value: Any) -> Any:
         """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
@@ -602,10 +555,10 @@ def _of_one(op: Any) -> Callable[..., Any]:
             out = copy().run(kernel, a)
         except (ValueError, TypeError, IndexError):
             return op(x)  # which raises it again, and says where
-        if type(out) is not np.ndarray:
+        if type(out) is not ndarray:
             out = np.asarray(out)
         if x.tracked and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
-            return wrap(out, op.record((a,), defaults, (x.node or x,), 1, out, None, now))
+            return wrap(out, op.record((a,), defaults, (x.node or x,), 0b11, out, None, now))
         return wrap(out)
 
     return method
@@ -618,26 +571,27 @@ def _of_two(op: Any) -> Callable[..., Any]:
     )  # fmt: skip
 
     def method(x: Any, y: Any = None, *rest: Any, **named: Any) -> Any:
-        a, b, now = x._array, y, state.now
-        needs: int = x.tracked
+        a, now, edge, other, key = x._array, state.now, None, None, 0b100
+        if x.tracked:
+            edge, key = x.node or x, 0b101
         if isinstance(y, Variable):
             b = y._array
             if y.tracked:
-                needs |= 2
+                other = y.node or y
+                key |= 0b010
             usual = b.dtype is a.dtype
         else:
-            usual = promotes and (type(y) is float or type(y) is int)
+            b, usual = y, promotes and (type(y) is float or type(y) is int)
         if not usual or rest or named or a.dtype.kind != "f" or now.observer is not None:
             return op(x, *(() if y is None else (y,)), *rest, **named)
         try:
             out = copy().run(kernel, a, b)
         except (ValueError, TypeError, IndexError):
             return op(x, y)  # which raises it again, and says where
-        if type(out) is not np.ndarray:
+        if type(out) is not ndarray:
             out = np.asarray(out)
-        if needs and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
-            edges = x.node or x if x.tracked else None, y.node or y if needs & 2 else None
-            return wrap(out, op.record((a, b), defaults, edges, needs, out, None, now))
+        if key > 0b100 and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
+            return wrap(out, op.record((a, b), defaults, (edge, other), key, out, None, now))
         return wrap(out)
 
     return method

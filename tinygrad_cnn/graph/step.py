@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import autograd
-from tinygrad_cnn.autograd import Node, sum_to, wrap
+from tinygrad_cnn.autograd import Node, Pending, sum_to, wrap
 from tinygrad_cnn.graph.build import of
 from tinygrad_cnn.graph.graph import Gradient, Graph
 from tinygrad_cnn.graph.record import argument_name
 from tinygrad_cnn.graph.run import norm
-from tinygrad_cnn.modes import Observer, no_grad, watched_by
+from tinygrad_cnn.modes import Observer, no_grad, state, watched_by
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = ["BackwardSteps", "Step", "backward_steps"]
@@ -77,7 +77,8 @@ class BackwardSteps(Iterator[Step]):
         )
         if seed.shape != output.shape:
             raise ValueError(f"backward_steps: the gradient has shape {seed.shape}, the output {output.shape}")
-        self.pending: dict[Any, Any] = {output.edge: seed.astype(output.dtype)}
+        self.pending = Pending()
+        self.pending.add(output.edge, seed.astype(output.dtype))
         self.done = 0
         self.last: Step | None = None
         ops = [node.id for node in self.graph.ops]
@@ -106,12 +107,9 @@ class BackwardSteps(Iterator[Step]):
         raise StopIteration
 
     def _take(self, node: Node, g: Any) -> Step:
-        sent: dict[Any, Any] = {}
         catch = _Catch()
         with no_grad(), np.errstate(all="ignore"), watched_by(catch):
-            autograd.step(node, g, node.plan.wants, sent, False)
-        for key, slope in sent.items():
-            self.pending[key] = self.pending[key] + slope if key in self.pending else slope
+            autograd.step(node, g, node.plan.wants, self.pending, False, state.now)
         outgoing = {}
         for i, (edge, slope) in enumerate(zip(node.edges or (), catch.gradients, strict=True)):
             if edge is not None and slope is not None:
