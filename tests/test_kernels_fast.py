@@ -23,7 +23,7 @@ from processes import in_a_new_process
 
 from tinygrad_cnn import kernels
 from tinygrad_cnn.interrupt import Interrupt
-from tinygrad_cnn.kernels import dispatch, reference, threads
+from tinygrad_cnn.kernels import choice, dispatch, reference, threads
 from tinygrad_cnn.kernels import fast as fast_kernels
 
 Array = np.ndarray[Any, Any]
@@ -75,13 +75,25 @@ def guards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["planes", "planes for two threads", "images", "images for two threads"])
 def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What convolutions have in their lanes, and in how many parts they do the work."""
-    monkeypatch.setattr(dispatch, "_lanes_used", lambda n: float(request.param.startswith("images")))
+    use_lanes(float(request.param.startswith("images")), monkeypatch)
     before = kernels.get_num_threads()
     if "two" in request.param:
         monkeypatch.setattr(threads, "WORTH_SHARING", 0)
         kernels.set_num_threads(2)
     yield
     kernels.set_num_threads(before)
+    forget_choices()
+
+
+def use_lanes(used: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the choice think that kernels with images in their lanes use this part of them."""
+    monkeypatch.setattr(choice, "_lanes_used", lambda n, workers: used)
+    forget_choices()
+
+
+def forget_choices() -> None:
+    for known in (choice.for_conv, choice.for_input, choice.for_weight):
+        known.cache_clear()
 
 
 def random(*shape: int, seed: int = 0) -> Array:
@@ -172,17 +184,17 @@ def test_pointwise_is_the_reference(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("lanes_used", [0.0, 1.0])
 def test_each_shape_takes_the_kernel_made_for_it(lanes_used: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_lanes_used", lambda n: lanes_used)
+    use_lanes(lanes_used, monkeypatch)
     taken: list[str] = []
-    module = dispatch._module
+    usable = dispatch._usable
 
-    def spy(name: str) -> Any:
-        taken.append(name)
-        return module(name)
+    def spy(name: str | None, *arrays: Array | None) -> Any:
+        taken.extend([name] if name else [])
+        return usable(name, *arrays)
 
-    monkeypatch.setattr(dispatch, "_module", spy)
+    monkeypatch.setattr(dispatch, "_usable", spy)
     check_conv(random(9, 6, 9, 9), random(8, 6, 5, 5), None, ((2, 1), (2, 2), (1, 1), 1))
-    assert set(taken) == {"direct", "images"} if lanes_used else {"direct"}
+    assert set(taken) == {"images" if lanes_used else "direct"}
     taken.clear()
     check_conv(random(9, 16, 9, 9), random(16, 16, 3, 3), None, ((1, 1), (1, 1), (1, 1), 1))
     assert taken[-1] == ("winograd_images" if lanes_used else "winograd")
@@ -528,7 +540,8 @@ def test_kernels_that_do_not_compile_are_replaced_and_one_warning_says_so(monkey
 
 
 def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_module", lambda name: pytest.fail(f"{name} was asked for"))
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_load", lambda name: pytest.fail(f"{name} was asked for"))
     x, w, ones = random(4, 8, 16, 16).astype(np.float64), random(8, 8, 3, 3), ((1, 1), (0, 0), (1, 1), 1)
     assert kernels.conv(x, w.astype(np.float64), None, *ones).dtype == np.float64
     assert kernels.max_pool(x, (2, 2), (2, 2), (0, 0), (1, 1))[0].dtype == np.float64

@@ -21,9 +21,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tinygrad_cnn.kernels import memory, pointwise, reference, threads
+from tinygrad_cnn.kernels import choice, memory, pointwise, reference, threads
 from tinygrad_cnn.kernels.reference.pool import window_divisor
-from tinygrad_cnn.kernels.sizes import Ints, conv_output_size, pool_output_size
+from tinygrad_cnn.kernels.sizes import Ints, pool_output_size
 
 __all__ = ["get_kernels", "set_kernels"]
 
@@ -33,12 +33,9 @@ Kernels = Literal["auto", "fast", "reference"]
 
 # Below these sizes NumPy is as quick, and a first call that compiles for seconds would surprise.
 SMALL_ARRAY = 4096
-SMALL_CONV = 50_000
 SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
 WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
-USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
-IMAGES_CACHE = 500_000  # floats of eight images, of a group's channels, that may be convolved at once
 MANY_CLASSES = 256
 
 _choice: Kernels = "auto"
@@ -70,17 +67,18 @@ set_kernels(os.environ.get("TINYGRAD_CNN_KERNELS", "auto"))  # type: ignore[arg-
 
 def _fast(name: str, size: int, threshold: int, *arrays: Array | None) -> Any:
     """The fast module `name` if it is to run: float32, large enough or asked for, and it compiles. Else None."""
-    if _choice == "reference" or (_choice == "auto" and (size < threshold or _broken)):
+    if size == 0 or _choice == "reference" or (_choice == "auto" and size < threshold):
         return None
-    if size == 0:
+    return _usable(name, *arrays)
+
+
+def _usable(name: str | None, *arrays: Array | None) -> Any:
+    """The fast module `name`, if there is one, it compiles, and the arrays are float32. Else None."""
+    if name is None or (_broken and _choice == "auto"):
         return None
     for a in arrays:
         if a is not None and (a.dtype != FLOAT32 or not a.flags.aligned):
             return None
-    return _module(name)
-
-
-def _module(name: str) -> Any:
     return _modules.get(name) or _load(name)
 
 
@@ -108,40 +106,39 @@ def _load(name: str) -> Any:
 
 def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv`, by the fastest kernel for these shapes."""
-    if _is_pointwise(w.shape, padding):
+    geometry = (stride, padding, dilation, groups)
+    chosen = choice.for_conv(x.shape, w.shape, *geometry, _choice, threads.get_num_threads())
+    if chosen.name == "pointwise":
         return pointwise.conv(x, w, b, stride, groups)
-    out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    fast = _fast_conv(x.shape, w.shape, (len(x), len(w), *out), groups, x, w, b)
+    fast = _usable(chosen.name, x, w, b)
     if fast is None:
-        geometry = (stride, padding, dilation, groups)
-        return _joined(x, w.size * math.prod(out), lambda s: reference.conv(x[s], w, b, *geometry))
-    winograd = _winograd(fast, len(x), w.shape, out, stride, dilation, groups)
-    if winograd:
-        y = winograd.conv(_packed(x), _packed(w), b, padding)
+        work = w.size * math.prod(chosen.shape[2:])
+        return _joined(x, work, lambda s: reference.conv(x[s], w, b, *geometry))
+    if chosen.name != chosen.spare:  # Winograd's
+        y = fast.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
-    fast = _images_or(fast, x.shape, groups, len(w) // groups, out[-1], (x.shape[-1] + 2 * padding[-1]) / stride[-1])
+        fast = _usable(chosen.spare)
     if x.ndim == 3:
-        geometry = (1, *stride), (0, *padding), (1, *dilation), groups
-        return fast.conv(_row(x), _row(w), b, *geometry)[:, :, 0]  # type: ignore[no-any-return]
-    return fast.conv(_packed(x), _packed(w), b, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+        return fast.conv(_row(x), _row(w), b, *_of_row(*geometry))[:, :, 0]  # type: ignore[no-any-return]
+    return fast.conv(_packed(x), _packed(w), b, *geometry)  # type: ignore[no-any-return]
 
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input`, by the fastest kernel for these shapes."""
-    if _is_pointwise(w.shape, padding):
+    geometry = (stride, padding, dilation, groups)
+    name = choice.for_input(g.shape, w.shape, shape, *geometry[1:], _choice, threads.get_num_threads())
+    if name == "pointwise":
         return pointwise.conv_input(g, w, shape, stride, groups)
-    fast = _fast_conv(shape, w.shape, g.shape, groups, g, w)
+    fast = _usable(name, g, w)
     # Where a window reaches beyond the input, the fast kernel multiplies a weight by zero: not good for NaN and inf.
     if fast is None or not _finite(w):
-        geometry, work = (stride, padding, dilation, groups), w.size * math.prod(g.shape[2:])
+        work = w.size * math.prod(g.shape[2:])
         return _joined(g, work, lambda s: reference.conv_input(g[s], w, (len(g[s]), *shape[1:]), *geometry))
-    reach = dilation[-1] * (w.shape[-1] - 1)
-    fast = _images_or(fast, g.shape, groups, w.shape[1], shape[-1], shape[-1] + reach)
     if g.ndim == 3:
-        geometry = (1, *stride), (0, *padding), (1, *dilation), groups
-        return fast.conv_input(_row(g), _row(w), (*shape[:2], 1, shape[2]), *geometry)[:, :, 0]  # type: ignore[no-any-return]
-    return fast.conv_input(_packed(g), _packed(w), shape, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+        in_row = (*shape[:2], 1, shape[2])
+        return fast.conv_input(_row(g), _row(w), in_row, *_of_row(*geometry))[:, :, 0]  # type: ignore[no-any-return]
+    return fast.conv_input(_packed(g), _packed(w), shape, *geometry)  # type: ignore[no-any-return]
 
 
 def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
@@ -160,15 +157,15 @@ def conv_backward(
     needs: tuple[bool, bool, bool],
 ) -> tuple[Array | None, Array | None, Array | None]:
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
-    out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    if w.shape[2:] == (3, 3) and (needs[0] or needs[1]) and g.shape[2:] == out:
-        fast = _fast_conv(x.shape, w.shape, g.shape, groups, x, w, g)
-        winograd = _winograd(fast, len(x), w.shape, out, stride, dilation, groups)
+    geometry = (stride, padding, dilation, groups)
+    chosen = choice.for_conv(x.shape, w.shape, *geometry, _choice, threads.get_num_threads())
+    if chosen.name != chosen.spare and (needs[0] or needs[1]) and g.shape == chosen.shape:
+        winograd = _usable(chosen.name, x, w, g)
         found = winograd and winograd.conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
         if found:
             return found[0], found[1], found[2] if needs[2] else None
-    dx = conv_input(g, w, x.shape, stride, padding, dilation, groups) if needs[0] else None
-    dw, db = _conv_weight(x, g, w.shape, stride, padding, dilation, groups) if needs[1] else (None, None)
+    dx = conv_input(g, w, x.shape, *geometry) if needs[0] else None
+    dw, db = _conv_weight(x, g, w.shape, *geometry) if needs[1] else (None, None)
     if needs[2] and db is None:
         db = g.sum(axis=(0, *range(2, g.ndim)))
     return dx, dw, db if needs[2] else None
@@ -178,72 +175,22 @@ def _conv_weight(
     x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> tuple[Array, Array | None]:
     """The weight's gradient, and the bias's where the kernel gives it too."""
-    if _is_pointwise(shape, padding):
+    geometry = (stride, padding, dilation, groups)
+    name = choice.for_weight(x.shape, g.shape, shape, *geometry, _choice, threads.get_num_threads())
+    if name == "pointwise":
         return pointwise.conv_weight(x, g, shape, stride, groups)
-    out = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
-    dw = None
-    if all(a <= b for a, b in zip(g.shape[2:], out, strict=True)):
-        fast = _fast_conv(x.shape, shape, g.shape, groups, x, g)
-        row = (x.shape[-1] + 2 * padding[-1]) / stride[-1]
-        fast = _images_or(fast, x.shape, groups, shape[0] // groups, g.shape[-1], row)
-        if fast is not None and x.ndim == 3:
-            geometry = (1, *stride), (0, *padding), (1, *dilation), groups
-            dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *geometry)
-            dw = dw.reshape(shape)
-        elif fast is not None:
-            dw, db = fast.conv_weight(_packed(x), _packed(g), shape, stride, padding, dilation, groups)
+    fast, dw = _usable(name, x, g), None
+    if fast is not None and x.ndim == 3:
+        dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *_of_row(*geometry))
+        dw = dw.reshape(shape)
+    elif fast is not None:
+        dw, db = fast.conv_weight(_packed(x), _packed(g), shape, *geometry)
     # The fast kernel multiplies what lies between two rows by zero: where there is NaN or inf, look again.
     if dw is None or not _finite(dw):
-        geometry, work = (stride, padding, dilation, groups), math.prod(shape) * math.prod(g.shape[2:])
+        work = math.prod(shape) * math.prod(g.shape[2:])
         parts = _in_parts(x, work, lambda s: reference.conv_weight(x[s], g[s], shape, *geometry))
         return sum(parts[1:], parts[0]), None
     return dw, db
-
-
-def _fast_conv(x: Ints, w: Ints, y: Ints, groups: int, *arrays: Array | None) -> Any:
-    """The module for a convolution of these shapes, or None. It must not be reached by shapes that do not match."""
-    if len(x) > 4 or min(y) < 1 or w[0] % groups or x[1] != w[1] * groups or y[:2] != (x[0], w[0]):
-        return None
-    return _fast("direct", x[0] * math.prod(y[2:]) * math.prod(w), SMALL_CONV, *arrays)
-
-
-def _is_pointwise(w: Ints, padding: Ints) -> bool:
-    """Kernels of one pixel, no padding, and enough channels for a product: no columns are needed."""
-    return _choice != "reference" and math.prod(w[2:]) == 1 and not any(padding) and min(w[:2]) >= 8
-
-
-def _images_or(fast: Any, x: Ints, groups: int, rows: int, useful: int, row: float) -> Any:
-    """The module that has eight images in its lanes if it beats `fast`, the direct kernel on planes, else `fast`.
-
-    `x` is the shape that is read, `rows` are the output channels of a group. The one wastes lanes, the other what it
-    computes beside the `useful` columns of a `row`. Large images would not fit a core's own cache.
-    """
-    n, channels, *size = x
-    if fast is None or rows in (2, 3) or channels // groups * 8 * math.prod(size) > IMAGES_CACHE:
-        return fast
-    return _module("images") or fast if _lanes_used(n) > 0.95 * useful / row else fast
-
-
-def _lanes_used(n: int) -> float:
-    """The part of the lanes that is used if each thread takes eight of `n` images at once."""
-    workers = threads.get_num_threads()
-    return n / (8 * workers * math.ceil(math.ceil(n / 8) / workers)) if n >= 8 else 0.0
-
-
-def _winograd(fast: Any, n: int, w: Ints, out: Ints, stride: Ints, dilation: Ints, groups: int) -> Any:
-    """The module for F(4x4, 3x3) if it beats `fast`, the direct kernel: enough channels, and few spare tiles.
-
-    One has tiles of an image in its lanes, so their number is rounded up to eights; the other has eight images.
-    """
-    if fast is None or w[2:] != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1:
-        return None
-    if min(w[:2]) < 16 or w[0] % 4 or w[1] % 4:
-        return None
-    high, wide = (-(-s // 4) for s in out)
-    in_tiles = math.prod(out) / (16 * high * wide)
-    by_tiles, by_images = high * wide / (8 * math.ceil(high * wide / 8)), _lanes_used(n)
-    name, used = ("winograd_images", by_images) if by_images > 0.9 * by_tiles else ("winograd", by_tiles)
-    return _module(name) if in_tiles * used >= USEFUL_TILES or _choice == "fast" else None
 
 
 def _joined(x: Array, work: int, convolve: Callable[[slice], Array]) -> Array:
@@ -256,7 +203,7 @@ def _in_parts(x: Array, work: int, convolve: Callable[[slice], Array]) -> list[A
 
     For what the fast kernels do not do, such as float64. BLAS has one thread in each.
     """
-    if _choice == "reference" or len(x) * work < SMALL_CONV:
+    if _choice == "reference" or len(x) * work < choice.SMALL_CONV:
         return [convolve(slice(0, len(x)))]
     cuts = threads.parts(len(x), len(x) * work)
     found = [x] * len(cuts)
@@ -277,6 +224,10 @@ def _finite(a: Array) -> bool:
 def _row(x: Array) -> Array:
     """(N, C, L) -> (N, C, 1, L)."""
     return np.ascontiguousarray(x).reshape(*x.shape[:2], 1, x.shape[2])
+
+
+def _of_row(stride: Ints, padding: Ints, dilation: Ints, groups: int) -> tuple[Ints, Ints, Ints, int]:
+    return (1, *stride), (0, *padding), (1, *dilation), groups
 
 
 def _packed(x: Array, dtype: type | None = None) -> Array:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,15 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 # ---- arguments ---------------------------------------------------------------------------------------------
 
+_INT = {int}
+
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
     if type(value) is int and value >= least:
         return (value,) * n
-    if type(value) is tuple and len(value) == n:  # as layers give it
-        for v in value:
-            if type(v) is not int or v < least:
-                break
-        else:
-            return value
+    if type(value) is tuple and len(value) == n and {*map(type, value)} == _INT and min(value) >= least:
+        return value  # as layers give it
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
     except TypeError:
@@ -70,6 +69,9 @@ def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[I
         raise ValueError(f"padding is 'same' and stride is {stride}, 'same' expects stride 1")
     total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     return stride, tuple(t // 2 for t in total), tuple(t % 2 for t in total), dilation
+
+
+_known_geometry = lru_cache(maxsize=1024)(_geometry)  # of parameters that a forward pass has checked
 
 
 def _batched(x: Any, n: int) -> Any:
@@ -120,6 +122,8 @@ def check_fit(
     x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, ceil_mode: bool = False
 ) -> None:
     """Raise, with the arithmetic, if the kernel is too large for the spatial dimensions of `x`."""
+    if min(out) >= 1:
+        return
     for i, name in enumerate(AXES[len(kernel)]):
         if out[i] < 1:
             dilated = f" with dilation {dilation}" if max(dilation) > 1 else ""
@@ -411,7 +415,7 @@ def conv_grads(
 ) -> tuple[Any, Any, Any]:
     """The three gradients at once, by the fused kernel."""
     n = weight.ndim - 2
-    stride, padding, extra, dilation = _geometry(weight.shape[2:], stride, padding, dilation)
+    stride, padding, extra, dilation = _known_geometry(weight.shape[2:], stride, padding, dilation)
     x, g = _batched(input, n), _batched(g, n)
     dx, dw, db = kernels.conv_backward(g, _extended(x, extra), weight, stride, padding, dilation, groups, needs)
     if dx is not None and dx.shape != input.shape:

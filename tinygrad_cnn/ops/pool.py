@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,13 +47,16 @@ def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any 
     return kernel, stride, ints("padding", padding, n, 0), ints("dilation", dilation, n, 1)
 
 
+_known_windows = lru_cache(maxsize=1024)(_windows)  # of parameters that a forward pass has checked
+
+
 def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:
     """The same, after checks that the windows fit the batch `x`, whose dtype is of one of the kinds."""
     _check_input(x, n, kinds)
     if not x.shape[1]:
         raise ValueError(f"x has no channels {x.shape}, expected at least 1")
     windows = kernel, _, padding, dilation = _windows(n, *given)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+    if max(padding) and any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
         raise ValueError(f"padding is {padding}, kernel {kernel} expects at most half of its size")
     check_fit(x, *windows, kernels.pool_output_size(x.shape[2:], *windows, ceil_mode), ceil_mode)
     return windows
@@ -88,6 +92,7 @@ def _max_pool_op(n: int) -> Op[Any]:
     max_pool.__name__ = max_pool.__qualname__ = f"max_pool{n}d"
     made: Op[Any] = op(keeps="offsets")(max_pool)
     made.vjp("input")(max_pool_grad)
+    made.shortcut(max_pool_grads)
     return made
 
 
@@ -95,6 +100,14 @@ def max_pool_grad(
     g: Array, offsets: Array, input_shape: Ints, kernel_size: Any, stride: Any, padding: Any, dilation: Any
 ) -> Array:
     return max_pool_scatter(g, offsets, input_shape, kernel_size, stride, padding, dilation)
+
+
+def max_pool_grads(
+    g: Any, offsets: Any, input_shape: Ints, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[Any]:
+    """The same without an op call."""
+    windows = _known_windows(len(input_shape) - 2, kernel_size, stride, padding, dilation)
+    return (kernels.max_pool_scatter(g, offsets, input_shape, *windows),)
 
 
 @op
