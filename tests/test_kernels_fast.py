@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from processes import in_a_new_process
 
@@ -374,6 +374,7 @@ def test_cross_entropy_checks_its_targets() -> None:
     st.booleans(),
     st.sampled_from([0.0, *SPECIAL[:3]]),
 )
+@example(shape=(4, 1, 33, 39), affine=False, special=0.0)  # where the mean is rounded, and g's own mean is large
 def test_batch_norm_between_protected_pages(shape: tuple[int, ...], affine: bool, special: float) -> None:
     x, g = random(*shape) * 3 + 50, random(*shape, seed=1)
     x.flat[-1] = special or 50

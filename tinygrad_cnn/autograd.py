@@ -171,30 +171,34 @@ def _drive(
     found: dict[Any, Any] = {}
     for edge, g in starts:
         pending.add(edge, g)
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"), pooled():  # 1/0 is inf
-        while pending.nodes:
-            node, g = pending.take()
-            if needed is not None and node not in needed:
-                continue
-            if node.edges is None:  # used up by another backward: before this one, or inside it, in a hook
-                raise _gone(node)
-            if node.hooks:
-                g = _run_hooks(node, g, create_graph)
-            wants = node.plan.wants  # which of its arguments get a gradient
-            if needed is not None:
-                if node in wanted:  # the gradient of an op's result was asked for
-                    found[node] = g if create_graph else g.copy()
-                wants = tuple([edge in needed for edge in node.edges])
-            if create_graph:
-                with labelled_as_gradient(node):
+    before, now.grad = now.grad, create_graph
+    try:
+        with np.errstate(all="ignore"), pooled():  # 1/0 is inf
+            while pending.nodes:
+                node, g = pending.take()
+                if needed is not None and node not in needed:
+                    continue
+                if node.edges is None:  # used up by another backward: before this one, or inside it, in a hook
+                    raise _gone(node)
+                if node.hooks:
+                    g = _run_hooks(node, g, create_graph)
+                wants = node.plan.wants  # which of its arguments get a gradient
+                if needed is not None:
+                    if node in wanted:  # the gradient of an op's result was asked for
+                        found[node] = g if create_graph else g.copy()
+                    wants = tuple([edge in needed for edge in node.edges])
+                if create_graph:
+                    with labelled_as_gradient(node):
+                        step(node, g, wants, pending, create_graph, now)
+                else:
                     step(node, g, wants, pending, create_graph, now)
-            else:
-                step(node, g, wants, pending, create_graph, now)
-            if not retain_graph:
-                node.release()
-        for leaf, g in pending.items():
-            if needed is None or leaf in needed:
-                found[leaf] = _run_hooks(leaf, g, create_graph) if leaf.hooks else g
+                if not retain_graph:
+                    node.release()
+            for leaf, g in pending.items():
+                if needed is None or leaf in needed:
+                    found[leaf] = _run_hooks(leaf, g, create_graph) if leaf.hooks else g
+    finally:
+        now.grad = before
     return found
 
 
@@ -248,7 +252,8 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: Pending, create_g
             gx = cast(gx, dtype=target.dtype)
         # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
         if target is not edge and not create_graph:
-            shared = gx is g or gx.base is not None or locks.is_kept(gx)
+            known = gx is g or gx.base is not None or not gx.flags.writeable
+            shared = known or locks.is_of(gx, locks.arrays_in(node.values))
             gx = gx.copy() if shared or len([x for x in gradients if x is gx]) > 1 else gx
         pending.add(edge, gx)
 

@@ -164,8 +164,7 @@ def _recorded(cls: type[Function], ctx: Context, args: Sequence[Any], outputs: S
         found.foreign = True
     whole = made(*given)
     if whole.node is not None:  # a Tensor that is an attribute of ctx is locked as if it had been saved
-        held = [x._array for x in vars(ctx).values() if isinstance(x, Variable)]
-        locks.acquire(whole.node.values, held, range(len(held)))
+        locks.hold(whole.node.values, [x._array for x in vars(ctx).values() if isinstance(x, Variable)])
     return parts(whole)
 
 

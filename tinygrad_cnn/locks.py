@@ -1,7 +1,7 @@
 """What live graphs need of the arrays: nobody writes to it unnoticed, so no gradient is silently wrong.
 
 An ndarray leaves its tensor by `array` and `numpy()` alone, so it is enough to count, by the memory, how many saved
-values need it (`acquire`, `release`):
+values need it:
 
 - who writes to a tensor asks first: the in-place methods raise (`is_held`), an optimizer leaves the old array to the
   graph (`writeable`);
@@ -9,7 +9,8 @@ values need it (`acquire`, `release`):
 - memory that was handed out before, or came in as an ndarray, is remembered (`share`): there may be views of it that
   no flag reaches. A graph that needs it keeps a copy of its own, and makes the array read-only besides.
 
-This runs once for each op that is recorded, so it is written for speed.
+A node tells what it saves (`hold`) and when that is over (`release`). Nothing is counted before somebody asks: in a
+training loop the graph is gone by then. So `hold` and `release`, which run once for each op, are quick.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,7 +39,11 @@ if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thr
 _counts: dict[int, int] = {}
 _sealed: dict[int, list[Array]] = {}
 _shared: dict[int, weakref.ref[Array]] = {}
-_dropped: deque[list[Any]] = deque()  # values of nodes that are gone, while the guard was taken
+# By the id of a list of saved values: the lists that are not counted yet; and of the others, what is counted. While a
+# list is being counted, it is in both.
+_fresh: dict[int, list[Any]] = {}
+_counted: dict[int, list[Array]] = {}
+_dropped: deque[list[Any]] = deque()  # the lists of nodes that went while the guard was taken
 
 
 class Arrays(tuple[Any, ...]):
@@ -55,85 +59,91 @@ def owner_of(array: Array) -> Array:
     return array
 
 
-def acquire(saved: list[Any], given: Sequence[Any], places: Iterable[int], shared: list[Array] | None = None) -> None:
-    """Append the values at `places` of `given` to those that a node saves, and count the arrays among them.
+def hold(values: list[Any], more: Sequence[Any]) -> None:
+    """Append `more` to the values that a node saves. The memory of the arrays among them is needed until `release`.
 
-    They are counted until `release`, as are those in an `Arrays`. A copy takes the place of a shared array, which is
-    sealed, and comes after all others (or is left to the caller, in the list `shared`). An array is counted and
-    appended without a call between, where Ctrl-C may come: so what `saved` holds is what is to be released.
+    A copy takes the place of a shared array, which is sealed, and comes after all others.
     """
-    if _dropped:
-        _sweep()
-    originals: list[Array] = [] if shared is None else shared
-    try:
-        _take()
-        for i in places:
-            array = given[i]
-            if type(array) is ndarray:
-                key = id(array if array.base is None else owner_of(array))
-                if key in _shared:
-                    originals.append(array)
-                    array = array.copy()
-                    key = id(array)
-                _counts[key] = _counts.get(key, 0) + 1
-            elif type(array) is Arrays:
-                among: list[Any] = []
-                try:
-                    acquire(among, array, range(len(array)), originals)
-                    array = Arrays(among)
-                except BaseException:
-                    release(among)
-                    raise
-            saved.append(array)
-        if originals and shared is None:
-            for array in originals:
-                key = id(owner_of(array))
-                _counts[key] = _counts.get(key, 0) + 1
-                saved.append(array)
-                seal(array)
-    finally:
-        _give()
+    originals: list[Array] = []
+    if _shared:
+        more = [*(_own(x, originals) for x in more), *originals]
+    values += more
+    _fresh[id(values)] = values
+    for array in originals:
+        seal(array)
+
+
+def _own(value: Any, originals: list[Array]) -> Any:
+    """The value, or its copy where others may write to it: then it is put to the originals."""
+    if type(value) is Arrays:
+        return Arrays(_own(x, originals) for x in value)
+    if type(value) is ndarray and id(owner_of(value)) in _shared:
+        originals.append(value)
+        return value.copy()
+    return value
 
 
 def release(values: list[Any]) -> None:
-    """A node no longer needs these values; memory can be written to when no other node needs it.
-
-    The list gets empty; after Ctrl-C in the midst, it holds what is still to be released.
-    """
-    try:
-        _take()
-        while values:
-            array = values[-1]
-            if type(array) is ndarray:
-                key = id(array if array.base is None else owner_of(array))
-                count = _counts[key]
-                if count > 1:
-                    _counts[key] = count - 1
-                else:
-                    if key in _sealed:
-                        for sealed in _sealed.pop(key):
-                            sealed.setflags(write=True)
-                    del _counts[key]
-            elif type(array) is Arrays:
-                values[-1:] = array
-                continue
-            del values[-1]
-    finally:
-        _give()
+    """A node no longer needs these values, and the list gets empty. What no other node needs can be written to."""
+    key = id(values)
+    _fresh.pop(key, None)
+    if key in _counted:
+        _uncount(key)
+    values.clear()
 
 
 def drop(values: list[Any]) -> None:
-    """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of the other two."""
-    if _guard._is_owned():  # type: ignore[attr-defined]  # the collector runs in the midst of them
+    """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of what is below."""
+    if _guard._is_owned():  # type: ignore[attr-defined]  # the collector runs in the midst of that
         _dropped.append(values)
     else:
         release(values)
 
 
-def _sweep() -> None:
-    with suppress(IndexError):  # another thread may do the same
-        while True:
-            release(_dropped.popleft())
+def _count() -> None:
+    """Count what nodes have saved since the last time, and no longer what was put aside."""
+    try:
+        _take()
+        while _dropped:
+            release(_dropped[0])
+            _dropped.popleft()
+        for key in list(_fresh):
+            if (values := _fresh.get(key)) is None:
+                continue
+            counted = _counted.setdefault(key, [])
+            _subtract(counted)  # Ctrl-C cut the last time short
+            for array in arrays_in(values):
+                owner = id(owner_of(array))
+                _counts[owner] = _counts.get(owner, 0) + 1
+                counted.append(array)  # no call comes between, and so no Ctrl-C
+            if _fresh.pop(key, None) is None:  # another thread has released it meanwhile
+                _uncount(key)
+    finally:
+        _give()
+
+
+def _uncount(key: int) -> None:
+    try:
+        _take()
+        if (counted := _counted.get(key)) is not None:
+            _subtract(counted)
+            del _counted[key]
+    finally:
+        _give()
+
+
+def _subtract(counted: list[Array]) -> None:
+    """Count these arrays no longer, and unseal what nobody needs; after Ctrl-C the list holds what is still to do."""
+    while counted:
+        key = id(owner_of(counted[-1]))
+        count = _counts[key]
+        if count > 1:
+            _counts[key] = count - 1
+        else:
+            for sealed in _sealed.pop(key, ()):
+                sealed.setflags(write=True)
+            del _counts[key]
+        del counted[-1]
 
 
 def arrays_in(values: Sequence[Any]) -> list[Array]:
@@ -155,6 +165,8 @@ def share(array: Array) -> Array:
 
 def seal(array: Array) -> Array:
     """The array itself, read-only as long as a live graph needs its memory."""
+    if _fresh or _dropped:
+        _count()
     with _guard:
         owner = owner_of(array)
         key = id(owner)
@@ -198,14 +210,9 @@ def hand_out(array: Array) -> Array:
 
 def is_held(array: Array) -> bool:
     """Whether a live graph needs the memory of `array`."""
-    if _dropped:
-        _sweep()
+    if _fresh or _dropped:
+        _count()
     return id(array if array.base is None else owner_of(array)) in _counts
-
-
-def is_kept(array: Array) -> bool:
-    """Whether `array` is somebody's who counts on its values: a live graph's, or read-only."""
-    return is_held(array) or not array.flags.writeable
 
 
 def writeable(variable: Any) -> Array:

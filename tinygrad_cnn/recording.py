@@ -437,14 +437,14 @@ class Op(Generic[P]):
         node.path = now.path
         node.label = now.label
         node.hooks = None
-        node.code, node.instruction = source.user_line()
+        node.code, node.instruction = source.user_line(3)  # of `record` and who called it
         for i in plan.shapes:
             value = arrays[i]
             values.append(value.shape if type(value) is ndarray else np.shape(value))
         if plan.others:
             arrays = [*arrays, *[self._other(name, arrays, out, kept) for name in plan.others]]
-        if plan.saves:
-            locks.acquire(values, arrays, plan.saves)
+        if plan.saved is not None:
+            locks.hold(values, plan.saved(arrays))
         return node
 
     def _other(self, name: str, arrays: Sequence[Any], out: Any, kept: Any) -> Any:

@@ -33,13 +33,13 @@ class Rule:
 class Plan:
     """What an op does whenever the same arguments require grad; worked out once, then shared by all its nodes.
 
-    Of what backward will want, `others` names what is no array argument, such as the result; `saves` numbers the array
-    arguments, with those others after the last of them; `shapes` numbers the arguments whose shapes are wanted.
+    Of what backward will want, `others` names what is no array argument, such as the result; `saved` takes its part
+    of the array arguments, with those others after the last of them; `shapes` numbers those whose shapes are wanted.
     `positions` tells where each name's value stands in a node's `values`. `wants` tells which arguments get a gradient,
     `rules` holds the rules of those, each with the number of its argument, `fused` is the shortcut's.
     """
 
-    __slots__ = ("fused", "others", "positions", "rules", "saves", "shapes", "wants")
+    __slots__ = ("fused", "others", "positions", "rules", "saved", "shapes", "wants")
 
     def __init__(self, op: Op[Any], needs: int, count: int) -> None:
         """Of calls with `count` arguments, of which those in the bit mask `needs` require grad."""
@@ -52,7 +52,8 @@ class Plan:
         arrays = sorted(wanted & places.keys())
         shapes = sorted(wanted & of_shape.keys())
         self.others = sorted(wanted - {*arrays, *shapes, *unsaved})
-        self.saves = [*[places[name] for name in arrays], *range(count, count + len(self.others))]
+        saved = [*[places[name] for name in arrays], *range(count, count + len(self.others))]
+        self.saved = _getter(saved) if saved else None
         self.shapes = [of_shape[name] for name in shapes]
         self.positions = {name: k for k, name in enumerate([*shapes, *arrays, *self.others])}
         self.fused = None if op.fused is None else Reading(op.fused, self.positions, op.statics)

@@ -36,9 +36,12 @@ class _PassedOver(dict[str, bool]):
 _passed_over = _PassedOver()
 
 
-def user_line() -> tuple[CodeType, int]:
-    """The code object and the instruction offset of the innermost frame outside the engine."""
-    frame = sys._getframe(2)  # the caller itself is the engine
+def user_line(known: int = 2) -> tuple[CodeType, int]:
+    """The code object and the instruction offset of the innermost frame outside the engine.
+
+    So many frames, this one included, are known to be the engine's.
+    """
+    frame = sys._getframe(known)
     while _passed_over[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti

@@ -6,6 +6,7 @@ one, two or three dimensions. Arguments are taken as right: the ops check them a
 
 from tinygrad_cnn.kernels.dispatch import (
     adam_step,
+    are_columns,
     avg_pool,
     avg_pool_input,
     batch_norm,
@@ -32,6 +33,7 @@ from tinygrad_cnn.kernels.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "adam_step",
+    "are_columns",
     "avg_pool",
     "avg_pool_input",
     "batch_norm",

@@ -174,15 +174,14 @@ def _labels(name: str, input: Any, target: Any, axis: int, ignore_index: int) ->
         raise TypeError(f"{name}: target holds {labels.dtype}, expected integers")
     if labels.shape != expected:
         raise ValueError(f"{name}: target is {labels.shape}, input {input.shape} expects {expected}")
-    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
-    if 0 <= low <= high < classes and not low <= ignore_index <= high:
+    if not 0 <= ignore_index < classes and kernels.are_columns(labels, classes):
         return labels, None  # the common case
     counts: Any = labels != ignore_index
     if counts.all():
         counts = None
     else:
         labels = np.where(counts, labels, 0)
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    if not kernels.are_columns(labels, classes):
         wrong = labels[(labels < 0) | (labels >= classes)][0]
         raise IndexError(f"{name}: target holds {wrong}, {classes} classes expect 0 to {classes - 1}")
     return labels, counts

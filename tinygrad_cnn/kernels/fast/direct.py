@@ -46,6 +46,9 @@ _tile_4x24, _tile_6x16, _tile_1x48 = multiply_tile(4, 3), multiply_tile(6, 2), m
 _dot_4x3, _dot_1x9 = dot_tile(4, 3), dot_tile(1, 9)
 
 
+COPY = 6  # multiply-adds that take as long as to copy a result
+
+
 class Sweep(NamedTuple):
     """One pass over the planes: which taps, and where its results go in the output."""
 
@@ -58,6 +61,7 @@ class Sweep(NamedTuple):
     row_step: int
     column: int
     column_step: int
+    straight: int = 0  # whether results go row by row straight to the output; else in one run, from which rows are cut
 
 
 class Plan(NamedTuple):
@@ -71,14 +75,15 @@ class Plan(NamedTuple):
     taps: tuple[tuple[list[int], list[int]], ...]  # for each sweep its rows and columns of the kernel
     tile: tuple[int, int]  # channels and pixels of the register tile
     planes: int  # floats of scratch per thread
+    run: int  # those of a channel's run, of all images that are taken at once
     results: int
     out: Ints  # rows and columns of the first sweep
 
 
 # The kernels ----------------------------------------------------------------------------------------------------
 
-_f1, _f4, _i1, _i2 = given(float32, 1), given(float32, 4), given(int64, 1), given(int64, 2)
-_out1, _out4 = filled(float32, 1), filled(float32, 4)
+_f1, _f3, _f4, _i1, _i2 = (*(given(float32, n) for n in (1, 3, 4)), given(int64, 1), given(int64, 2))
+_out1, _out3, _out4 = (filled(float32, n) for n in (1, 3, 4))
 
 
 @kernel(void(_f4, _i1, _i2, _i1, _f1, _f1, int64, int64, _out4, _out1, _out1, int64, int64))
@@ -105,19 +110,32 @@ def _correlate(  # type: ignore[no-untyped-def]
             for s in range(sweeps.shape[0]):
                 first, depth, weight = sweeps[s, 0], sweeps[s, 1], sweeps[s, 2]
                 rows, columns = sweeps[s, 3], sweeps[s, 4]
+                row, row_step, column, column_step = sweeps[s, 5], sweeps[s, 6], sweeps[s, 7], sweeps[s, 8]
+                straight = sweeps[s, 9] == 1
                 length = (images - 1) * plane + (rows - 1) * pitch + columns
                 line = (length + tile_columns - 1) // tile_columns * tile_columns
-                for t in range(0, length, tile_columns):
-                    for o in range(0, padded_out, tile_rows):
-                        wi = weight + (group * padded_out + o) * depth
-                        si, yi = group * padded_out + o, o * line + t
-                        if tile_rows == 4:
-                            _tile_4x24(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
-                        elif tile_rows == 6:
-                            _tile_6x16(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
-                        else:
-                            _tile_1x48(planes_p, t, op, first, depth, wp, wi, sp, si, results_p, yi, line)
-                row, row_step, column, column_step = sweeps[s, 5], sweeps[s, 6], sweeps[s, 7], sweeps[s, 8]
+                source, target, y_p, last = 0, 0, results_p, line - tile_columns
+                if straight:  # the last tile of a row overlaps the one before it
+                    line, y_p, last = out_height * out_width, out_p, columns - tile_columns
+                for q in range(images * rows if straight else 1):
+                    if straight:
+                        b, i = q // rows, q % rows
+                        source = b * plane + i * pitch
+                        target = ((n + b) * out_channels + group * group_out) * line
+                        target += (row + i * row_step) * out_width + column
+                    for start_t in range(0, last + tile_columns, tile_columns):
+                        t = min(start_t, last)
+                        for o in range(0, padded_out, tile_rows):
+                            wi = weight + (group * padded_out + o) * depth
+                            si, xi, yi = group * padded_out + o, source + t, target + o * line + t
+                            if tile_rows == 4:
+                                _tile_4x24(planes_p, xi, op, first, depth, wp, wi, sp, si, y_p, yi, line)
+                            elif tile_rows == 6:
+                                _tile_6x16(planes_p, xi, op, first, depth, wp, wi, sp, si, y_p, yi, line)
+                            else:
+                                _tile_1x48(planes_p, xi, op, first, depth, wp, wi, sp, si, y_p, yi, line)
+                if straight:
+                    continue
                 for b in range(images):
                     for o in range(group_out):
                         target = ((n + b) * out_channels + group * group_out + o) * out_height + row
@@ -174,6 +192,30 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
                     _dot_4x3(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + 4 * k)
 
 
+@kernel(void(_f3, int64, _out1))
+def _pack(w, rows, packed):  # type: ignore[no-untyped-def]
+    """Put w (group, channel, tap) into [group][tile][tap][row of the tile]."""
+    groups, channels, depth = w.shape
+    tiles = (channels + rows - 1) // rows
+    for group in range(groups):
+        for o in range(channels):
+            first = (group * tiles + o // rows) * depth * rows + o % rows
+            for k in range(depth):
+                packed[first + k * rows] = w[group, o, k]
+
+
+@kernel(void(_f1, int64, int64, _out3))
+def _unpack(packed, rows, depth, w):  # type: ignore[no-untyped-def]
+    """The way back, from tiles of `depth` taps, of which w may have fewer."""
+    groups, channels, taps = w.shape
+    tiles = (channels + rows - 1) // rows
+    for group in range(groups):
+        for o in range(channels):
+            first = (group * tiles + o // rows) * depth * rows + o % rows
+            for k in range(taps):
+                w[group, o, k] = packed[first + k * rows]
+
+
 # From shapes to plans -------------------------------------------------------------------------------------------
 
 
@@ -184,8 +226,16 @@ def _tile_for(channels: int) -> tuple[int, int]:
     return (6, 16) if channels % 6 == 0 and channels % 4 else (4, 24)
 
 
+def _is_straight(sweep: Sweep, pitch: int, tile: tuple[int, int], channels: int) -> bool:
+    """Whether to write a sweep's rows straight to the output: what tiles then compute twice costs less than to copy."""
+    twice = aligned(sweep.columns, tile[1]) - pitch
+    fits = sweep.column_step == 1 and sweep.columns >= tile[1] and channels % tile[0] == 0
+    return fits and twice * sweep.depth <= COPY * sweep.columns
+
+
 def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, channels: int, group_out: int) -> Plan:
     tile, dots = _tile_for(group_out), (1, 9) if group_out == 1 else (4, 3)
+    sweeps = [sweep._replace(straight=int(_is_straight(sweep, frame.pitch, tile, group_out))) for sweep in sweeps]
     longest = max((frame.block - 1) * frame.plane + (sweep.rows - 1) * frame.pitch + sweep.columns for sweep in sweeps)
     return Plan(
         np.array(frame),
@@ -196,6 +246,7 @@ def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, chan
         taps,
         tile,
         channels * frame.down * frame.right * frame.block * frame.plane + SLACK,
+        frame.block * frame.plane,
         aligned(group_out, tile[0]) * aligned(longest, tile[1]),
         (sweeps[0].rows, sweeps[0].columns),
     )
@@ -268,13 +319,28 @@ def input_plan(
     return _plan(frame, sweeps, offsets, tuple(taps), group_out, group_in)
 
 
+def starts(b: Array | None, channels: int, groups: int, rows: int) -> Array:
+    """What the channels' sums begin with: the bias or zero; zero in rows that fill the last tile of a group."""
+    if b is None:
+        return _zeros(groups * aligned(channels // groups, rows))
+    start = np.zeros((groups, aligned(channels // groups, rows)), np.float32)
+    start[:, : channels // groups] = b.reshape(groups, -1)
+    return start.reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def _zeros(count: int) -> Array:
+    zero = np.zeros(count, np.float32)
+    zero.setflags(write=False)
+    return zero
+
+
 def pack(w: Array, groups: int, rows: int) -> Array:
     """(groups * O, K, ...) -> [group][tile][tap][row of the tile], with zero rows to fill the last tile."""
     group_out, depth = len(w) // groups, math.prod(w.shape[1:])
-    padded = aligned(group_out, rows)
-    packed = np.zeros((groups, padded, depth), np.float32)
-    packed[:, :group_out] = w.reshape(groups, group_out, depth)
-    return packed.reshape(groups, padded // rows, rows, depth).transpose(0, 1, 3, 2).ravel()
+    packed = np.zeros(groups * aligned(group_out, rows) * depth, np.float32)
+    _pack(np.ascontiguousarray(w).reshape(groups, group_out, depth), rows, packed)
+    return packed
 
 
 def pack_mirrored(w: Array, plan: Plan, groups: int, by_row: bool = False) -> Array:
@@ -296,21 +362,19 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     n, o = len(x), len(w)
     cuts = threads.parts(n, _work(n, w, stride, x.shape[2:]))
     plan = forward_plan(x.shape[1:], w.shape, stride, padding, dilation, groups, block_limit(n, cuts))
-    start = np.zeros((groups, aligned(o // groups, plan.tile[0])), np.float32)
-    if b is not None:
-        start[:, : o // groups] = b.reshape(groups, -1)
+    start = starts(b, o, groups, plan.tile[0])
     out = np.empty((n, o, *plan.out), np.float32)
-    _run(x, plan, pack(w, groups, plan.tile[0]), start.reshape(-1), groups, out, cuts)
+    _run(x, plan, pack(w, groups, plan.tile[0]), start, groups, out, cuts)
     return out
 
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_input` for float32 and two spatial dimensions."""
-    n, group_in = len(g), w.shape[1]
+    n = len(g)
     cuts = threads.parts(n, _work(n, w, (1, 1), g.shape[2:]))
     plan = input_plan(g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups, block_limit(n, cuts))
     packed = pack_mirrored(w, plan, groups)
-    start = np.zeros(groups * aligned(group_in, plan.tile[0]), np.float32)
+    start = starts(None, shape[1], groups, plan.tile[0])
     out = np.empty(shape, np.float32)
     _run(g, plan, packed, start, groups, out, cuts)
     return out
@@ -325,9 +389,8 @@ def conv_weight(
     plan = forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
     (rows, _), offsets = plan.dots, plan.dot_offsets
     tiles = aligned(o // groups, rows) // rows
-    sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
-    planes = zeros(len(cuts), plan.planes)
-    g_planes = zeros(len(cuts), rows * int(plan.frame[5] * plan.frame[6]))
+    counts = (groups * tiles * len(offsets) * rows, o, plan.planes, rows * plan.run)
+    sums, bias, planes, g_planes = zeros(len(cuts), *counts)
     jobs = [
         (x, g, plan.frame, offsets, groups, sums[i], bias[i], planes[i], g_planes[i], *cut)
         for i, cut in enumerate(cuts)
@@ -338,14 +401,14 @@ def conv_weight(
 
 def weight_of(sums: Array, plan: Plan, shape: Ints, groups: int) -> Array:
     """The weight's gradient from the sums of the dot products."""
-    # [group][tile][tap][channel] -> (O, taps)
-    dw = sums.reshape(groups, -1, len(plan.dot_offsets), plan.dots[0]).transpose(0, 1, 3, 2)
-    dw = dw.reshape(groups, -1, len(plan.dot_offsets))[:, : shape[0] // groups, : len(plan.offsets)]
-    return np.ascontiguousarray(dw).reshape(shape)
+    dw = np.empty((groups, shape[0] // groups, len(plan.offsets)), np.float32)
+    _unpack(sums, plan.dots[0], len(plan.dot_offsets), dw)
+    return dw.reshape(shape)
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:
-    planes, results = zeros(len(cuts), plan.planes), empty(len(cuts), plan.results)
+    planes, results = empty(len(cuts), plan.planes, plan.results)
+    planes.fill(0)
     jobs = [
         (x, *plan[:3], weights, start, groups, plan.tile[0], out, planes[i], results[i], *cut)
         for i, cut in enumerate(cuts)

@@ -19,7 +19,7 @@ import numpy as np
 from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored, weight_of
+from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored, starts, weight_of
 from tinygrad_cnn.kernels.fast.planes import SLACK, block_limit
 from tinygrad_cnn.kernels.fast.rows import added, aligned, empty, sum_run, turned, zeros
 from tinygrad_cnn.kernels.fast.simd import (
@@ -267,7 +267,7 @@ def _tables(make: Any, trimmed: bool, size: Ints, out: Ints, *arguments: Any) ->
     eights = np.arange(block)[:, None, None]
     positions, offsets, sweeps, first = [], [], [], 0
     out_places = np.zeros((block, *out), np.int64)
-    for (tap, depth, weights, rows, columns, row, row_step, column, column_step), (a, b) in zip(
+    for (tap, depth, weights, rows, columns, row, row_step, column, column_step, _), (a, b) in zip(
         plan.sweeps.tolist(), plan.taps, strict=True
     ):
         taps = plan.offsets[tap : tap + depth].reshape(-1, len(a), len(b)).swapaxes(0, 1) if depth else plan.offsets[:0]
@@ -317,11 +317,8 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
         forward_plan, finite, x.shape[2:], out, x.shape[1:], w.shape, stride, padding, dilation, groups, _limit(n, cuts)
     )
     rows = tables.plan.tile[0]
-    start = np.zeros((groups, aligned(o // groups, rows)), np.float32)
-    if b is not None:
-        start[:, : o // groups] = b.reshape(groups, -1)
-    packed = pack(w.swapaxes(1, 2), groups, rows)
-    return _run(x, tables, packed, start.reshape(-1), groups, (n, o, *out), cuts)
+    start, packed = starts(b, o, groups, rows), pack(w.swapaxes(1, 2), groups, rows)
+    return _run(x, tables, packed, start, groups, (n, o, *out), cuts)
 
 
 def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
@@ -332,7 +329,7 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
         input_plan, True, g.shape[2:], shape[2:], g.shape[1:], w.shape, shape[2:], stride, padding, dilation, groups,
         _limit(n, cuts),
     )  # fmt: skip
-    start = np.zeros(groups * aligned(w.shape[1], tables.plan.tile[0]), np.float32)
+    start = starts(None, shape[1], groups, tables.plan.tile[0])
     return _run(g, tables, pack_mirrored(w, tables.plan, groups, by_row=True), start, groups, shape, cuts)
 
 
@@ -348,8 +345,8 @@ def conv_weight(
     plan = tables.plan
     rows, eights, offsets = plan.dots[0], int(plan.frame[6]), plan.dot_offsets * LANES
     tiles = aligned(o // groups, rows) // rows
-    sums, bias = zeros(len(cuts), groups * tiles * len(offsets) * rows), zeros(len(cuts), o)
-    planes, g_planes = zeros(len(cuts), plan.planes * LANES), zeros(len(cuts), rows * eights * math.prod(out) * LANES)
+    in_lanes = plan.planes * LANES, rows * eights * math.prod(out) * LANES
+    sums, bias, planes, g_planes = zeros(len(cuts), groups * tiles * len(offsets) * rows, o, *in_lanes)
     g_places = np.arange(out[0] * out[1]) * LANES
     inputs = (x, g, plan.frame, tables.places, tables.positions, offsets, groups, g_places, LANE_MASKS)
     jobs = [(*inputs, sums[i], bias[i], planes[i], g_planes[i], *images_of(cut, n)) for i, cut in enumerate(cuts)]
@@ -359,8 +356,9 @@ def conv_weight(
 
 def _run(x: Array, tables: Tables, weights: Array, start: Array, groups: int, shape: Ints, cuts: Any) -> Array:
     plan, out = tables.plan, np.empty(shape, np.float32)
-    planes = zeros(len(cuts), plan.planes * LANES)
-    results = empty(len(cuts), aligned(shape[1] // groups, plan.tile[0]) * tables.results)
+    sizes = plan.planes * LANES, aligned(shape[1] // groups, plan.tile[0]) * tables.results
+    planes, results = empty(len(cuts), *sizes)
+    planes.fill(0)
     inputs = (
         x, plan.frame, tables.places, tables.sweeps, tables.positions, tables.offsets, weights, start, groups,
         plan.tile[0], tables.out_places, tables.results, out,

@@ -94,13 +94,13 @@ def _gradients(g, x, weight, mean, var, eps, dx, dweight, dbias, c0, c1):  # typ
         m, rstd = mean[c], 1.0 / math.sqrt(var[c] + eps)
         g_total, dot = 0.0, 0.0
         for n in range(images):
-            first = (n * channels + c) * size
-            g_total += sum_run(gp, first, size)
-            dot += _centred_dot(xp, m, gp, float32(0), first, size)
+            g_total += sum_run(gp, (n * channels + c) * size, size)
+        g_mean = float32(g_total / count)
+        for n in range(images):  # g without its mean: then it does no harm that m is rounded
+            dot += _centred_dot(xp, m, gp, g_mean, (n * channels + c) * size, size)
         dweight[c], dbias[c] = float32(dot * rstd), float32(g_total)
         scale = float32(weight[c] * rstd)
         slope = float32(-dot * rstd * rstd / count)
-        g_mean = float32(g_total / count)
         for n in range(images):
             first = (n * channels + c) * size
             q = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, int64
+from numba import float32
 
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
@@ -13,11 +13,9 @@ from tinygrad_cnn.kernels.fast.simd import (
     copy_four,
     either,
     either_nan,
-    filled,
     get,
     greater,
     helper,
-    kernel,
     load,
     load_bytes,
     put,
@@ -143,19 +141,25 @@ def better(v, k, best, tap):  # type: ignore[no-untyped-def]
 
 @helper
 def sum_run(source, i, count):  # type: ignore[no-untyped-def]
-    """The sum of `count` neighbouring floats, in 16 partial sums (so in float32 its error stays small)."""
+    """The sum of `count` neighbouring floats, in 32 partial sums: so no addition waits for the one before it, and in
+    float32 the error stays small."""
     a = splat(float32(0))
-    b = a
+    b, c, d = a, a, a
     q = 0
-    while q + 2 * LANES <= count:
+    while q + 4 * LANES <= count:
         a = add(a, load(source, i + q))
         b = add(b, load(source, i + q + LANES))
-        q += 2 * LANES
+        c = add(c, load(source, i + q + 2 * LANES))
+        d = add(d, load(source, i + q + 3 * LANES))
+        q += 4 * LANES
+    while q + LANES <= count:
+        a = add(a, load(source, i + q))
+        q += LANES
     rest = float32(0)
     while q < count:
         rest += get(source, i + q)
         q += 1
-    return total(add(a, b)) + rest
+    return total(add(add(a, b), add(c, d))) + rest
 
 
 def aligned(count: int, multiple: int) -> int:
@@ -167,25 +171,18 @@ def aligned(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-@kernel(int64(filled(float32, 1)))
-def _to_next_line(room):  # type: ignore[no-untyped-def]
-    """How many floats there are before the first that begins a cache line."""
-    return -(room.ctypes.data // 4) % LINE
+def empty(rows: int, *counts: int) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    """Scratch memory for kernels: for each count an array with a row of so many floats for each thread.
+
+    Rows are whole cache lines, and the pool begins an array on one: so no vector is on two, and no two threads write
+    to one.
+    """
+    return [np.empty((rows, aligned(count, LINE)), np.float32)[:, :count] for count in counts]
 
 
-def empty(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Scratch memory for kernels, one row of floats per thread; each begins a cache line, so no vector is on two."""
-    row = aligned(count, LINE)
-    room = np.empty(rows * row + LINE, np.float32)
-    first = _to_next_line(room)
-    return room[first : first + rows * row].reshape(rows, row)[:, :count]
-
-
-def zeros(rows: int, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def zeros(rows: int, *counts: int) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
     """`empty`, with zeros in it."""
-    scratch = empty(rows, count)
-    scratch.fill(0)
-    return scratch
+    return [np.zeros((rows, aligned(count, LINE)), np.float32)[:, :count] for count in counts]
 
 
 def added(parts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -400,8 +400,8 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     u = components(w)
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
-    scratch, check = zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = empty(len(cuts), size)
+    scratch, check = zeros(len(cuts), int(layout[-1]), 1)
+    (v_m,) = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     jobs = [
         (x, u, bias, pad, pitch, block, layout, offsets, start, y, scratch[i], v_m[i], check[i], *cut)
@@ -424,9 +424,9 @@ def conv_backward(
     pitch, layout, size, x_offsets, g_offsets = _plan(channels, out_channels, out, block)
     u = mirrored_components(w)
     dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
-    du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
-    db, scratch, check = zeros(len(cuts), out_channels), zeros(len(cuts), int(layout[-1])), zeros(len(cuts), 1)
-    v_m = empty(len(cuts), size)
+    counts = (COMPONENTS * w.size // 9 if need_w else 0, out_channels, int(layout[-1]), 1)
+    du, db, scratch, check = zeros(len(cuts), *counts)
+    (v_m,) = empty(len(cuts), size)
     pad, start = np.array(padding), np.zeros(4, np.float32)
     inputs = (x, g, u, pad, pitch, block, layout, x_offsets, g_offsets, start)
     jobs = [(*inputs, dx, du[i], db[i], scratch[i], v_m[i], check[i], *cut) for i, cut in enumerate(cuts)]

@@ -327,9 +327,9 @@ def conv(x: Array, w: Array, b: Array | None, padding: Ints) -> Array | None:
     line = eights * strip * -(-out[1] // 4) * LANES
     bias = np.zeros(out_channels, np.float32) if b is None else np.ascontiguousarray(b)
     y = np.empty((n, out_channels, *out), np.float32)
-    pixels, out_pixels, check = zeros(len(cuts), grid), empty(len(cuts), 4 * strip * out_row), zeros(len(cuts), 1)
-    tile = empty(len(cuts), 8 * COMPONENTS)
-    v_m = empty(len(cuts), COMPONENTS * ((channels + out_channels) * line + 32))
+    pixels, check = zeros(len(cuts), grid, 1)
+    sizes = (4 * strip * out_row, 8 * COMPONENTS, COMPONENTS * ((channels + out_channels) * line + 32))
+    out_pixels, tile, v_m = empty(len(cuts), *sizes)
     offsets, start = np.arange(channels) * line, np.zeros(4, np.float32)
     inputs = (x, components(w), bias, places, out_places, padding[0], eights, strip, offsets, start)
     jobs = [
@@ -350,13 +350,12 @@ def conv_backward(
     eights, strip = _block(n, cuts, channels + out_channels, out, BACKWARD_COLUMNS)
     line = eights * strip * -(-out[1] // 4) * LANES
     dx = np.empty(x.shape if need_x else (0, *x.shape[1:]), np.float32)
-    du = zeros(len(cuts), COMPONENTS * w.size // 9 if need_w else 0)
-    db, check = zeros(len(cuts), out_channels), zeros(len(cuts), 1)
     g_grid = 4 * -(-out[0] // 4) * g_row
-    scratch = [zeros(len(cuts), size) for size in (grid, g_grid)]
+    du_size = COMPONENTS * w.size // 9 if need_w else 0
+    du, db, check, *scratch = zeros(len(cuts), du_size, out_channels, 1, grid, g_grid)
     v_m = COMPONENTS * ((channels + out_channels) * line + 32)
     sizes = ((4 * strip + 2) * row, 2 * row * channels * eights, 8 * COMPONENTS, v_m)
-    scratch += [empty(len(cuts), size) for size in sizes]
+    scratch += empty(len(cuts), *sizes)
     offsets, start = (np.arange(channels) * line, np.arange(out_channels) * line), np.zeros(4, np.float32)
     inputs = (
         x, g, mirrored_components(w), places, g_places, padding[0], eights, strip, *offsets, start, LANE_MASKS, dx,
