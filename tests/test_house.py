@@ -42,10 +42,10 @@ BUDGET = {
     "recording.py": 570,
     "autograd.py": 250,
     "tensor.py": 700,
-    "ops": 3550,
+    "ops": 3595,
     "kernels": 3850,
     "nn": 2210,
-    ".": 25970,
+    ".": 26080,
 }
 
 
