@@ -616,7 +616,7 @@ class Tensor(Variable):
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
-        return self.fill_(0)
+        return self._change("zero_", lambda x: np.zeros(x.shape, x.dtype), "zeros_like(x)")
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to `value`."""
