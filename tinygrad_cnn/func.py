@@ -183,7 +183,9 @@ def vjp(func: Callable[..., Any], *primals: Tensor, has_aux: bool = False) -> tu
 def jvp(func: Callable[..., Any], primals: Tensors, tangents: Tensors) -> tuple[Tensor, Tensor]: ...
 @overload
 def jvp(func: Callable[..., Any], primals: Tensors, tangents: Tensors, *, has_aux: bool) -> tuple[Any, ...]: ...
-def jvp(func: Callable[..., Any], primals: Tensors, tangents: Tensors, *, has_aux: bool = False) -> tuple[Any, ...]:
+def jvp(
+    func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...], *, has_aux: bool = False
+) -> tuple[Any, ...]:
     """func(*primals), and its directional derivative along the tangents.
 
     has_aux: `func` returns its output and anything else, which is the third result.
