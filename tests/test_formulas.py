@@ -289,6 +289,7 @@ for family, reasons in {
     "elementwise": {"div": CASES, "true_divide": CASES, "erf": "an integral"},
     "index": {
         **dict.fromkeys(("argsort", "getitem", "scatter_into", "unique", "index_put", "scatter"), WORDS),
+        "scatter_reduce": CASES,
         **dict.fromkeys(("masked_select", "nonzero"), "a sequence of the elements for which something holds"),
     },
     "linear": {"einsum": "which letters there are depends on the equation"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -37,6 +37,41 @@ def test_jacobian_products_agree_with_the_jacobian() -> None:
     value, pushed = func.jvp(mixed, (point(*x),), (tg.tensor(v),))
     np.testing.assert_allclose(pushed.numpy(), J @ v, rtol=1e-14)
     np.testing.assert_allclose(value.numpy(), out.numpy())
+
+
+def test_aux_comes_out_beside_the_results_without_the_graph_of_the_call() -> None:
+    class Pair(NamedTuple):
+        first: tg.Tensor
+        count: int
+
+    def f(x: tg.Tensor) -> tuple[tg.Tensor, Any]:
+        return mixed(x), {"twice": x * 2, "kept": [Pair(x + 1, 3), (None, "text")]}
+
+    x, v = point(0.3, -0.7, 1.1), point(1.0, 2.0, -1.0)
+    out, pull, aux = func.vjp(f, x, has_aux=True)
+    np.testing.assert_array_equal(pull(v)[0].numpy(), func.vjp(mixed, x)[1](v)[0].numpy())
+    value, pushed, again = func.jvp(f, (x,), (v,), has_aux=True)
+    np.testing.assert_array_equal(pushed.numpy(), func.jvp(mixed, (x,), (v,))[1].numpy())
+    _, (number, third) = func.grad_and_value(lambda x: (cube(x), f(x)[1]), has_aux=True)(x)
+    assert (out.tolist(), number.item()) == (value.tolist(), cube(x).item())
+    for found in (aux, again, third):
+        assert found["twice"].numpy().tolist() == [0.6, -1.4, 2.2]  # numpy: it requires no grad
+        pair, rest = found["kept"]
+        assert isinstance(pair, Pair)
+        assert (pair.first.numpy().tolist(), pair.count, rest) == ((x + 1).tolist(), 3, (None, "text"))
+    x.requires_grad_()
+    _, _, aux = func.vjp(f, x, has_aux=True)  # inside another differentiation, it takes part in that
+    aux["twice"].sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+    for call in (
+        lambda: func.vjp(cube, x, has_aux=True),
+        lambda: func.jvp(cube, (x,), (x,), has_aux=True),
+        lambda: func.grad(cube, has_aux=True)(x),
+    ):
+        with pytest.raises(TypeError, match=r"^\w+: the function returned Tensor, expected \(output, aux\)"):
+            call()
+    assert func.jvp(lambda x: (tg.ones(2), x), (x,), (x,), has_aux=True)[1].tolist() == [0.0, 0.0]
 
 
 def test_hessian_and_hvp() -> None:

@@ -41,12 +41,12 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
     "recording.py": 530,
-    "autograd.py": 260,
+    "autograd.py": 265,
     "tensor.py": 700,
-    "ops": 3550,
-    "kernels": 3850,
-    "nn": 2200,
-    ".": 25950,
+    "ops": 3605,
+    "kernels": 3900,
+    "nn": 2210,
+    ".": 26250,
 }
 
 

@@ -401,6 +401,29 @@ def test_to_converts_floats_and_keeps_the_parameters_themselves() -> None:
     assert net[1].num_batches_tracked.dtype == np.int64
     assert net.to(tg.ones(1)).float().to("cpu").cpu()[0].weight.dtype == np.float32
     assert net.to(device="cpu", dtype=tg.float64)[0].weight.dtype == np.float64
+    assert net.half()[0].weight.dtype == net[1].running_var.dtype == np.float16
+    assert net[1].num_batches_tracked.dtype == np.int64
+    assert net(tg.ones(3, 2).half()).dtype == np.float16
+
+
+def test_to_empty_gives_memory_of_its_own() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = {name: x.detach() for name, x in net.state_dict(keep_vars=True).items()}
+    parameters = list(net.parameters())
+
+    def shared() -> set[bool]:
+        return {np.shares_memory(x.array, before[name].array) for name, x in net.state_dict().items()}
+
+    assert net.to_empty(device="cpu", recurse=False) is net
+    assert shared() == {True}
+    assert net.to_empty(device=tg.device("cpu")) is net
+    assert shared() == {False}
+    assert all(x is y and x.requires_grad for x, y in zip(net.parameters(), parameters, strict=True))
+    assert {name: (x.shape, x.dtype) for name, x in net.state_dict().items()} == {
+        name: (x.shape, x.dtype) for name, x in before.items()
+    }
+    net.load_state_dict(before)
+    assert net[1].weight.tolist() == [1.0, 1.0]
 
 
 def test_there_is_no_other_device() -> None:
@@ -408,8 +431,12 @@ def test_there_is_no_other_device() -> None:
         Net().cuda()
     with raises(ValueError, "device is 'cuda', but only 'cpu' exists"):
         nn.ReLU().to("cuda")
+    with raises(ValueError, "to_empty: device is 'meta', but only 'cpu' exists"):
+        nn.ReLU().to_empty(device="meta")
     with raises(TypeError, "Module.to: dtype is int64, expected a floating point one"):
         Net().to(tg.int64)
+    with raises(TypeError, "Module.bfloat16: there is no such dtype, as NumPy has none; expected .half() or .float()"):
+        Net().bfloat16()
 
 
 def test_zero_grad() -> None:

@@ -239,6 +239,39 @@ def test_an_optimizer_of_ones_own() -> None:
         plain.step()
 
 
+def test_hooks_of_a_step_of_ones_own_and_of_a_copy() -> None:
+    class Own(optim.SGD):
+        def step(self, by: float = 1.0) -> Any:  # type: ignore[override]
+            seen.append(by)
+            return super().step()
+
+    seen: list[Any] = []
+    optimizer = Own(parameters(), lr=1.0)
+    assert "step" not in vars(optimizer)  # without hooks there is nothing between
+    with optimizer.register_step_pre_hook(lambda which, args, kwargs: ((which, 3.0), {})):
+        with optimizer.register_step_post_hook(lambda which, args, kwargs: seen.append(args[1:])):
+            optimizer.step(by=2.0)
+            assert seen == [3.0, (3.0,)]
+            copy.deepcopy(optimizer).step(4.0)
+        optimizer.step(5.0)
+    optimizer.step(6.0)
+    assert seen[2:] == [4.0, 3.0, 6.0]
+    optimizer.register_step_pre_hook(lambda *_: 1)
+    with raises(TypeError, "Own.step: a pre-hook returned 1, expected None or (args, kwargs)"):
+        optimizer.step()
+
+
+def test_an_optimizer_with_hooks_is_pickled_without_them() -> None:
+    optimizer = optim.SGD(parameters(), lr=1.0)
+    for register in (optimizer.register_step_pre_hook, optimizer.register_state_dict_post_hook):
+        register(lambda *_: None)
+    again = pickle.loads(pickle.dumps(optimizer))
+    assert "step" not in vars(again)
+    again.register_step_post_hook(lambda which, *_: which.param_groups[0].update(lr=7.0))
+    again.step()
+    assert again.param_groups[0]["lr"] == 7.0
+
+
 # ---- saving and loading ------------------------------------------------------------------------------------
 
 

@@ -417,6 +417,8 @@ def test_results_written_into_a_buffer_record() -> None:
 
 def test_in_place_that_would_break_a_gradient_raises() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"^zero_: this leaf requires grad; .*, or use zeros_like\(x\)$"):
+        tg.ones(2, requires_grad=True).zero_()
     with pytest.raises(RuntimeError, match="this leaf requires grad; change it under no_grad"):
         x += 1
     y = x * 3

@@ -33,6 +33,7 @@ ABSENT = {
     "autograd.gradcheck": "use testing.gradcheck",
     "autograd.gradgradcheck": "use testing.gradcheck with order=2",
     "autograd.set_detect_anomaly": "use trap, which stops at the first NaN or infinity, in forward and in backward",
+    "bfloat16": "NumPy has no such dtype; use float16 or float32",
     "bucketize": "use numpy.searchsorted on x.numpy()",
     "compile": "nothing is to be compiled: the kernels are",
     "concat": f"{_CALLED}cat",

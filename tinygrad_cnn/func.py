@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -23,6 +23,8 @@ __all__ = [
     "checkpoint", "checkpoint_sequential", "functional_call", "grad", "grad_and_value", "hessian", "hvp", "jacrev",
     "jvp", "per_sample_grad", "vjp",
 ]  # fmt: skip
+
+Tensors = tuple[Tensor, ...]
 
 
 @contextmanager
@@ -80,6 +82,27 @@ def _tensor(out: Any) -> Tensor:
     return out
 
 
+def _with_aux(name: str, out: Any, has_aux: bool) -> tuple[Tensor, Any]:
+    """What the function returned, as the Tensor to differentiate and what else there is."""
+    if not has_aux:
+        return _tensor(out), None
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected (output, aux), as has_aux says")
+    return _tensor(out[0]), out[1]
+
+
+def _outward(nest: Any, outer: bool) -> Any:
+    """What leaves the call, cut off from its variables; unless an outer differentiation goes on through it."""
+    if isinstance(nest, Tensor):
+        return nest if outer else nest.detach()
+    if isinstance(nest, Mapping):
+        return {name: _outward(x, outer) for name, x in nest.items()}
+    if isinstance(nest, (list, tuple)):
+        parts = [_outward(x, outer) for x in nest]
+        return type(nest)(*parts) if hasattr(nest, "_fields") else type(nest)(parts)
+    return nest
+
+
 def _gradients(out: Tensor, inputs: list[Any], seed: Any, keep: bool) -> list[Tensor]:
     """Gradients of one output; zeros where it does not depend on an input."""
     if not out.tracked:
@@ -101,13 +124,13 @@ def grad_and_value(
         outer = is_grad_enabled() and any(x.tracked for x in _tensors(args))
         with _recording():
             inner, places = _picked(args, argnums)
-            out, aux = func(*inner, **kwargs) if has_aux else (func(*inner, **kwargs), None)
-            if _tensor(out).numel() != 1:
+            out, aux = _with_aux("grad", func(*inner, **kwargs), has_aux)
+            if out.numel() != 1:
                 raise ValueError(f"grad: the function returned shape {out.shape}, expected one number")
             wanted = [inner[i] for i in places]
             found = tuple(_like(wanted, iter(_gradients(out, _tensors(wanted), None, outer))))
-        value = out if outer else out.detach()
-        return (found[0] if isinstance(argnums, int) else found), ((value, aux) if has_aux else value)
+        value = _outward((out, aux) if has_aux else out, outer)
+        return (found[0] if isinstance(argnums, int) else found), value
 
     return gradient
 
@@ -130,8 +153,14 @@ def grad(func: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bo
     return gradient
 
 
-def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+@overload
+def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensors]]: ...
+@overload
+def vjp(func: Callable[..., Any], *primals: Tensor, has_aux: bool) -> tuple[Any, ...]: ...
+def vjp(func: Callable[..., Any], *primals: Tensor, has_aux: bool = False) -> tuple[Any, ...]:
     """func(*primals), and the function that maps a gradient of it to the gradients of the primals.
+
+    has_aux: `func` returns its output and anything else, which is the third result.
 
     >>> import tinygrad_cnn as tg
     >>> out, pull = tg.func.vjp(tg.exp, tg.tensor([0.0, 1.0]))
@@ -141,18 +170,26 @@ def vjp(func: Callable[..., Any], *primals: Tensor) -> tuple[Tensor, Callable[[T
     outer = is_grad_enabled() and any(x.tracked for x in primals)
     with _recording():
         inner = [_inside(x) for x in primals]
-        out = _tensor(func(*inner))
+        out, aux = _with_aux("vjp", func(*inner), has_aux)
 
-    def pull(cotangent: Tensor) -> tuple[Tensor, ...]:
+    def pull(cotangent: Tensor) -> Tensors:
         keep = is_grad_enabled() and (outer or cotangent.tracked)
         return tuple(_gradients(out, inner, cotangent, keep))
 
-    return (out if outer else out.detach()), pull
+    value, aux = _outward((out, aux), outer)
+    return (value, pull, aux) if has_aux else (value, pull)
 
 
-def jvp(func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+@overload
+def jvp(func: Callable[..., Any], primals: Tensors, tangents: Tensors) -> tuple[Tensor, Tensor]: ...
+@overload
+def jvp(func: Callable[..., Any], primals: Tensors, tangents: Tensors, *, has_aux: bool) -> tuple[Any, ...]: ...
+def jvp(
+    func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...], *, has_aux: bool = False
+) -> tuple[Any, ...]:
     """func(*primals), and its directional derivative along the tangents.
 
+    has_aux: `func` returns its output and anything else, which is the third result.
     A reverse pass is linear in the gradient that comes in; its own reverse pass is the derivative wanted.
 
     >>> import tinygrad_cnn as tg
@@ -167,16 +204,17 @@ def jvp(func: Callable[..., Any], primals: tuple[Tensor, ...], tangents: tuple[T
     outer = is_grad_enabled() and any(x.tracked for x in (*primals, *tangents))
     with _recording():
         inner = [_inside(x) for x in primals]
-        out = _tensor(func(*inner))
+        out, aux = _with_aux("jvp", func(*inner), has_aux)
         dummy = wrap(np.zeros(out.shape, out.dtype)).requires_grad_()
         pulled = _gradients(out, inner, dummy, True)
         pairs = [(g, v) for g, v in zip(pulled, tangents, strict=True) if g.tracked]
-        if not pairs:
-            return (out if outer else out.detach()), wrap(np.zeros(out.shape, out.dtype))
-        (pushed,) = autograd.grad(
-            [g for g, _ in pairs], dummy, [v for _, v in pairs], create_graph=outer, materialize_grads=True
-        )
-    return (out if outer else out.detach()), pushed
+        pushed = wrap(np.zeros(out.shape, out.dtype))
+        if pairs:
+            (pushed,) = autograd.grad(
+                [g for g, _ in pairs], dummy, [v for _, v in pairs], create_graph=outer, materialize_grads=True
+            )
+    value, aux = _outward((out, aux), outer)
+    return (value, pushed, aux) if has_aux else (value, pushed)
 
 
 def jacrev(func: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

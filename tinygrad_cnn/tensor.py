@@ -616,7 +616,7 @@ class Tensor(Variable):
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
-        return self.fill_(0)
+        return self._change("zero_", lambda x: np.zeros(x.shape, x.dtype), "zeros_like(x)")
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to `value`."""
@@ -719,6 +719,7 @@ class Tensor(Variable):
     rsqrt_ = _in_place(ops.rsqrt)
     scatter_ = _in_place(ops.scatter)
     scatter_add_ = _in_place(ops.scatter_add)
+    scatter_reduce_ = _in_place(ops.scatter_reduce)
     sigmoid_ = _in_place(ops.sigmoid)
     sign_ = _in_place(ops.sign)
     sin_ = _in_place(ops.sin)
@@ -941,6 +942,7 @@ class Tensor(Variable):
     rsqrt = ops.rsqrt
     scatter = ops.scatter
     scatter_add = ops.scatter_add
+    scatter_reduce = ops.scatter_reduce
     select = ops.select
     sigmoid = ops.sigmoid
     sign = ops.sign

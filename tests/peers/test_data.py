@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 
 import numpy as np
@@ -124,3 +125,33 @@ def test_what_speaks_of_workers_is_kept():
         loader = library.DataLoader(range(5), 2, **how)
         assert all(getattr(loader, name) == value for name, value in how.items())
     assert [batch.tolist() for batch in data.DataLoader(range(5), 2, num_workers=2)] == [[0, 1], [2, 3], [4]]
+    assert [kit.DataLoader([0], num_workers=n).prefetch_factor for kit in (data, peer) for n in (0, 1)] == [None, 2] * 2
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"num_workers": -1}, "num_workers is -1, expected at least 0"),
+        ({"timeout": -0.5}, "timeout is -0.5, expected at least 0"),
+        ({"num_workers": 1, "prefetch_factor": -1}, "prefetch_factor is -1, expected at least 0"),
+        ({"prefetch_factor": 0}, "got prefetch_factor=0 and num_workers=0, expected some workers with it"),
+        ({"persistent_workers": True}, "got persistent_workers=True and num_workers=0, expected some workers with it"),
+        ({"multiprocessing_context": "spawn"}, "got multiprocessing_context='spawn' and num_workers=0, expected some"),
+        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
+        ({"batch_size": None, "drop_last": True}, "got batch_size=None and drop_last=True"),
+        ({"sampler": [0], "shuffle": True}, "got a sampler and shuffle=True, expected one of the two"),
+        *(
+            (
+                {"batch_sampler": [[0]], **other},
+                "got a batch_sampler, expected no batch_size, shuffle, sampler, drop_last",
+            )
+            for other in ({"batch_size": 2}, {"shuffle": True}, {"sampler": [0]}, {"drop_last": True})
+        ),
+    ],
+    ids=str,
+)
+def test_the_loader_refuses_what_theirs_refuses(how, message):
+    with pytest.raises(ValueError):  # noqa: PT011
+        peer.DataLoader(range(3), **how)
+    with pytest.raises(ValueError, match=rf"^DataLoader: {re.escape(message)}"):
+        data.DataLoader(range(3), **how)

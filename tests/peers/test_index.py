@@ -240,6 +240,72 @@ def test_scatter_of_a_value_by_name() -> None:
     )
 
 
+KINDS = ["sum", "prod", "mean", "amax", "amin"]
+
+
+@pytest.mark.filterwarnings("ignore:scatter_reduce.. is in beta")
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", KINDS)
+@pytest.mark.parametrize("case", ALONG, ids=range(len(ALONG)))
+def test_scatter_reduce(case: tuple[Any, int, Any], reduce: str, include_self: bool) -> None:
+    x, dim, index = case
+    src = np.asarray(rng.normal(size=index.shape))
+    options = {"reduce": reduce, "include_self": include_self}
+    compare(tg.scatter_reduce, torch.scatter_reduce, x, dim, index, src, **options)
+    if src.size > 1:
+        src.flat[: 2 * src.size // 3] = 0.0  # ties, and zeros, where PyTorch has no second gradient
+    compare(tg.scatter_reduce, torch.scatter_reduce, np.asarray(abs(x)), dim, index, src, orders=1, **options)
+    larger = np.asarray(rng.normal(size=tuple(n + 2 for n in index.shape)))  # PyTorch has no gradient here
+    compare(tg.scatter_reduce, torch.scatter_reduce, x, dim, index, larger, orders=0, **options)
+    numbers, more = (rng.integers(-3, 4, shape) for shape in (x.shape, index.shape))
+    for dtype in (np.int64, np.int8) if reduce == "mean" else (np.int64, np.bool_):
+        compare(
+            tg.scatter_reduce, torch.scatter_reduce, numbers.astype(dtype), dim, index, more.astype(dtype), **options
+        )
+    ours, theirs = tg.tensor(x), torch.tensor(x)
+    assert ours.scatter_reduce_(dim, tg.tensor(index), tg.tensor(src), **options) is ours
+    theirs.scatter_reduce_(dim, torch.tensor(index), torch.tensor(src), **options)
+    np.testing.assert_allclose(ours.array, theirs.numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_scatter_reduce_where_pytorch_has_no_right_gradient() -> None:
+    """An element that is left out and happens to equal the result, a larger source, NaN, and two zeros."""
+    index = tg.tensor([0, 0, 2])
+
+    def gradients(x: list[float], src: list[float], *how: Any, include_self: bool = True) -> list[Any]:
+        leaves = tg.tensor(x, requires_grad=True), tg.tensor(src, requires_grad=True)
+        out = tg.scatter_reduce(leaves[0], 0, index, leaves[1], *how, include_self=include_self)
+        return [g.tolist() for g in tg.autograd.grad(out.sum(), leaves)]
+
+    assert gradients([4.0, 2, 3], [4.0, 1, 7], "amax", include_self=False) == [[0, 1, 0], [1, 0, 1]]
+    nan = float("nan")
+    assert gradients([4.0, 2, 3], [nan, nan, 1], "amax") == [[0, 1, 1], [0.5, 0.5, 0]]
+    for reduce in KINDS:
+        _, g = gradients([4.0, 2, 3], [5.0, 6, 1, 9], reduce)
+        assert (g[3], len(g)) == (0, 4)
+    x, src = np.array([2.0, 3.0, 4.0]), np.array([0.0, 0.0, 0.0])
+    for include_self in (True, False):  # against the same product written out
+        compare(
+            lambda x, s, own=include_self: tg.scatter_reduce(x, 0, index, s, "prod", include_self=own),
+            lambda x, s, own=include_self: torch.stack(
+                [s[0] * s[1] * (x[0] if own else 1), x[1], s[2] * (x[2] if own else 1)]
+            ),
+            *(x, src),
+        )
+
+
+def test_what_scatter_reduce_refuses() -> None:
+    index, src = array([0, 2, 1, 0]), MATRIX[:1]
+    both = tg.scatter_reduce, torch.scatter_reduce
+    message = "scatter_reduce: reduce is 'multiply', expected 'sum', 'prod', 'mean', 'amax' or 'amin'"
+    raises_alike(*both, MATRIX, 0, index, src, "multiply", match=message)
+    for reduce in KINDS:
+        raises_alike(*both, MATRIX, 0, index, 1.5, reduce, match="scatter_reduce: src is 1.5, expected a tensor")
+        raises_alike(*both, MATRIX, 0, array([9]), src, reduce, match="an index is 9, expected 0 to 2")
+        raises_alike(*both, MATRIX, 0, index, src[:, :2], reduce, match=r"src is \(1, 2\), index is \(1, 4\)")
+        raises_alike(*both, MATRIX, 0, index, src.astype(np.float32), reduce, match="src is float32, expected float64")
+
+
 def test_the_gradient_of_a_larger_source_is_zero_outside() -> None:
     for op in (tg.scatter, tg.scatter_add):
         src = tg.ones(3, 3, requires_grad=True)

@@ -102,6 +102,14 @@ def test_no_sample_counts(name: str) -> None:
     for reduction in REDUCTIONS:
         compare_with_constants(name, rng.uniform(-4, 4, (3, 4)), np.full(3, -100), reduction=reduction, orders=1)
         compare_with_constants(name, np.zeros((0, 4)), np.zeros(0, np.int64), reduction=reduction, orders=1)
+        for shape in ((0, 0), (0, 0, 2), (2, 0, 0)):
+            labels = np.zeros(shape[:1] + shape[2:], np.int64)
+            compare_with_constants(name, np.zeros(shape), labels, reduction=reduction, orders=1)
+            compare_with_constants(name, np.zeros(shape), labels, weight=np.ones(0), reduction=reduction, orders=1)
+            if name == "cross_entropy" and reduction != "sum":  # the sum of no losses is NaN there, with smoothing
+                options = {"reduction": reduction, "label_smoothing": 0.1, "orders": 1}
+                compare_with_constants(name, np.zeros(shape), labels, **options)
+                compare_with_constants(name, np.zeros(shape), np.zeros(shape), **options)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
@@ -299,6 +307,8 @@ X, T = np.zeros((2, 3)), np.array([0, 1])
 ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("cross_entropy", (X, np.array([0, 3])), {}, "^cross_entropy: target holds 3, 3 classes expect 0 to 2"),
     ("cross_entropy", (X, np.array([-1, 0])), {}, "^cross_entropy: target holds -1, 3 classes expect 0 to 2"),
+    ("cross_entropy", (X[:, :0], T), {}, r"^cross_entropy: target holds 0, input \(2, 0\) has no classes"),
+    ("nll_loss", (X[:, :0], T), {}, r"^nll_loss: target holds 0, input \(2, 0\) has no classes"),
     ("nll_loss", (X, np.array([0, 3])), {}, "^nll_loss: target holds 3, 3 classes expect 0 to 2"),
     ("cross_entropy", (X, np.array([0, 1, 2])), {}, r"^cross_entropy: target is \(3,\), input \(2, 3\) expects \(2,\)"),
     ("nll_loss", (X, T[:, None]), {}, r"^nll_loss: target is \(2, 1\), input \(2, 3\) expects \(2,\)"),

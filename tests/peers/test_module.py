@@ -397,3 +397,23 @@ def test_sparse_columns() -> None:
         values = kit.init.sparse_(base.empty(11, 6), sparsity=0.25, std=0.5).numpy()
         np.testing.assert_array_equal((values == 0).sum(axis=0), [3] * 6)
         assert 0.2 < values[values != 0].std() < 0.8
+
+
+def test_half_and_to_empty_change_what_they_change_in_pytorch() -> None:
+    """Floats alone are converted, parameters stay the same objects, and `recurse` says how far memory is new."""
+    kept, kinds = [], []
+    for kit, base in KITS:
+        model = model_of(kit, base)
+        parameters = dict(model.named_parameters())
+        assert model.half() is model
+        members = parameters | dict(model.named_buffers())  # PyTorch's buffers are others now
+        kinds.append({name: str(x.dtype).removeprefix("torch.") for name, x in members.items()})
+        first = {name: x.detach().numpy() for name, x in members.items()}
+        for recurse in (False, True):
+            assert model.to_empty(device="cpu", recurse=recurse) is model
+            now = {name: x.detach().numpy() for name, x in [*model.named_parameters(), *model.named_buffers()]}
+            kept.append({name: np.shares_memory(x, first[name]) for name, x in now.items()})
+        assert all(x is parameters[name] for name, x in model.named_parameters())
+    assert kinds[0] == kinds[1]
+    assert kept[:2] == kept[2:]
+    assert {*kept[0].values(), *kept[1].values()} == {True, False}

@@ -47,8 +47,8 @@ OPS = words(
     masked_select matmul max maximum mean meshgrid min minimum mm movedim mul multinomial mv nan_to_num narrow ne neg
     new_empty new_full new_ones new_zeros nonzero norm normal ones ones_like outer permute pow prod rand_like randint
     randn randn_like ravel reciprocal remainder repeat repeat_interleave reshape reshape_as roll round rsqrt rsub
-    scatter scatter_add select short sigmoid sign sin sinc sinh softmax sort split sqrt square squeeze stack std
-    std_mean sub sum t take_along_dim tan tanh tensordot tile to topk trace transpose tril triu true_divide
+    scatter scatter_add scatter_reduce select short sigmoid sign sin sinc sinh softmax sort split sqrt square squeeze
+    stack std std_mean sub sum t take_along_dim tan tanh tensordot tile to topk trace transpose tril triu true_divide
     trunc unbind unflatten unfold unique unsqueeze var var_mean view view_as vstack where zero_ zeros zeros_like T mT
     __getitem__ __radd__ __rand__ __rdiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__ __rsub__ __rxor__
     """

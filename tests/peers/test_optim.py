@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,58 @@ def test_float32_stays_float32_and_agrees_to_its_precision() -> None:
         assert all(p.dtype == np.float32 for p in ours.parameters())
         assert all(value.dtype == np.float32 for held in our_optimizer.state.values() for value in held.values())
         assert_same_weights(ours, theirs, bound=1e-4)
+
+
+def hooked(kit: Any, base: Any) -> list[Any]:
+    """What hooks of every kind see, and what they change."""
+    p = kit.nn.Parameter(base.ones(2))
+    optimizer = kit.optim.SGD([p], lr=0.5)
+    seen: list[Any] = []
+
+    def twice(which: Any, args: Any, kwargs: Any) -> Any:
+        seen.append(("pre", which is optimizer, args[0] is optimizer, len(args), sorted(kwargs)))
+        loss = 10 * len(seen)
+        return args[:1], {"closure": lambda: loss}
+
+    def after(which: Any, args: Any, kwargs: Any) -> Any:
+        seen.append(("post", which is optimizer, args[0] is optimizer, len(args), sorted(kwargs), p.tolist()))
+        return "not used"
+
+    def mark(name: str, value: Any = None) -> Any:
+        def hook(*args: Any) -> Any:
+            seen.append((name, args[0] is optimizer, [sorted(x) for x in args[1:]], p.tolist()))
+            for state in args[1:]:
+                state[name] = True
+            return value
+
+        return hook
+
+    handles = [optimizer.register_step_pre_hook(twice), optimizer.register_step_post_hook(after)]
+    handles.append(optimizer.register_step_pre_hook(lambda *_: None))
+    for closure in ((), (lambda: 1,)):
+        p.grad = base.ones(2)
+        seen.append(optimizer.step(*closure))
+    seen.append(optimizer.step(closure=lambda: 1))
+    copy.deepcopy(optimizer).step()  # has no hooks
+    for handle in handles:
+        handle.remove()
+    seen.append(optimizer.step())
+    optimizer.register_state_dict_pre_hook(mark("save 1"))
+    optimizer.register_state_dict_pre_hook(mark("save 0"), prepend=True)
+    optimizer.register_state_dict_post_hook(mark("saved 1"))
+    optimizer.register_state_dict_post_hook(mark("saved 0"), prepend=True)
+    state = optimizer.state_dict()
+    optimizer.register_state_dict_post_hook(mark("saved 2", {"another": 1}))
+    seen += [sorted(state), optimizer.state_dict()]
+    optimizer.register_load_state_dict_pre_hook(mark("load 1"))
+    optimizer.register_load_state_dict_pre_hook(mark("load 0", {**state, "from": "hook"}), prepend=True)
+    optimizer.register_load_state_dict_post_hook(mark("loaded"))
+    optimizer.load_state_dict({"no": "state"})
+    return [*seen, sorted(state)]
+
+
+def test_hooks_of_steps_and_states() -> None:
+    assert hooked(tg, tg) == hooked(torch, torch)
 
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, float("inf"), 0.5])

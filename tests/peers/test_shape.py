@@ -131,6 +131,13 @@ CASES: list[tuple[Any, ...]] = [
 ]
 
 
+@pytest.mark.parametrize("size", [2, [1, 2]], ids=str)
+def test_split_by_either_name_of_its_lengths(size: Any) -> None:
+    compare(tg.split, torch.split, X, split_size_or_sections=size, dim=1)
+    compare(tg.Tensor.split, torch.Tensor.split, X, split_size=size, dim=1)
+    compare(tg.split, torch.Tensor.split, X, split_size=size, dim=1)
+
+
 @pytest.mark.parametrize("others", [["float32"], ["float64", "int32"], ["int8"], ["bool"]])
 def test_an_empty_vector_counts_for_the_dtype_alone(others: list[str]) -> None:
     empty = [np.zeros(0, dtype) for dtype in others]
@@ -402,6 +409,8 @@ def test_errors() -> None:
         tg.split, torch.split, X, [1, 1], 1, match=r"split: sections are \[1, 1\], in sum 2; dimension 1 has 3"
     )
     raises_alike(tg.split, torch.split, X, -1, match=r"split: split_size is -1, dimension 0 has 2 elements")
+    for words in ({}, {"split_size": 1, "split_size_or_sections": [1, 2]}):
+        raises_alike(tg.split, torch.split, X, dim=1, match="split: the lengths are .*, expected one", **words)
     raises_alike(tg.chunk, torch.chunk, X, 0, match=r"chunk: chunks is 0, expected at least 1")
     raises_alike(tg.narrow, torch.narrow, X, 1, 2, 2, match=r"narrow: start is 2, length 2, dimension 1 has 3 elements")
     raises_alike(tg.select, torch.select, X, 1, 3, match=r"select: index is 3, dimension 1 has 3 elements")

@@ -26,6 +26,11 @@ def _method(name: str, *args: Any, **kwargs: Any) -> Callable[..., Any]:
     return lambda lib, x: getattr(x, name)(*args, **kwargs)
 
 
+def _scattered(reduce: str) -> Callable[..., Any]:
+    """What a second array brings to the first element of the first."""
+    return lambda lib, x, src: lib.scatter_reduce(x, 0, lib.tensor([0, 0, 0]), src, reduce)
+
+
 def _float64(lib: Any, *values: float) -> Any:
     return lib.tensor(list(values), dtype=lib.float64)
 
@@ -55,6 +60,8 @@ ROWS: list[tuple[Callable[..., Any], list[list[float]], list[list[float]]]] = [
     (lambda lib, x, y: lib.maximum(x, y), [[1.0], [1.0]], [[0.5], [0.5]]),
     (lambda lib, x, y: lib.minimum(x, y), [[1.0], [1.0]], [[0.5], [0.5]]),
     *((_method(name), [[1.0, 1.0]], [[0.5, 0.5]]) for name in ("amax", "amin", "max", "min")),
+    (_scattered("amax"), [[1.0, 3.0], [1.0, 1.0, 0.0]], [[1 / 3, 1], [1 / 3, 1 / 3, 0]]),
+    (_scattered("amin"), [[1.0, 3.0], [1.0, 1.0, 2.0]], [[1 / 3, 1], [1 / 3, 1 / 3, 0]]),
     *((lambda lib, x, name=name: getattr(x, name)(0)[0], [[1.0, 1.0]], [[1, 0]]) for name in ("max", "min")),
     (lambda lib, x: x.topk(1)[0], [[1.0, 1.0, 0.0]], [[1, 0, 0]]),
     (lambda lib, x: x.sort(stable=True)[0] * _float64(lib, 1, 2, 3), [[1.0, 1.0, 0.0]], [[2, 3, 1]]),
@@ -71,6 +78,7 @@ ROWS: list[tuple[Callable[..., Any], list[list[float]], list[list[float]]]] = [
     (lambda lib, x: x**0.5, [[0.0]], [[INF]]),
     (lambda lib, x: x**0, [[0.0]], [[0]]),
     (_method("prod"), [[0.0, 2.0, 3.0]], [[6, 0, 0]]),
+    (_scattered("prod"), [[2.0, 5.0], [0.0, 3.0, 4.0]], [[0, 1], [24, 0, 0]]),
     (_method("cumprod", 0), [[2.0, 0.0, 3.0]], [[1, 8, 0]]),
     (lambda lib, x, y: lib.atan2(x, y), [[0.0], [0.0]], [[0], [0]]),
     (lambda lib, x: x % 1.0, [[1.0]], [[1]]),

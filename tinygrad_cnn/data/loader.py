@@ -42,7 +42,8 @@ class DataLoader:
     `state_dict()` is the position, as plain numbers fit for JSON. A loader made with the same arguments that
     gets it by `load_state_dict` goes on with exactly the batches that remained. Without a `generator`,
     the numbers for `transform` come from the default generator, whose state is not part of the position.
-    Errors: ValueError for a batch size below 1, or a sampler together with what it would replace, or a stream.
+    Errors: ValueError for a batch size below 1, a negative number of workers or seconds, what speaks of workers where
+    there are none, or a sampler together with what it would replace, or a stream.
 
     >>> loader = DataLoader(range(5), batch_size=2)
     >>> [batch.tolist() for batch in loader]
@@ -71,6 +72,16 @@ class DataLoader:
         in_order: bool = True,
         transform: Transform | None = None,
     ) -> None:
+        for name, value in (("num_workers", num_workers), ("timeout", timeout), ("prefetch_factor", prefetch_factor)):
+            if value is not None and value < 0:
+                raise ValueError(f"DataLoader: {name} is {value}, expected at least 0")
+        for name, given in {
+            "prefetch_factor": prefetch_factor,
+            "persistent_workers": persistent_workers or None,
+            "multiprocessing_context": multiprocessing_context,
+        }.items():
+            if given is not None and num_workers == 0:
+                raise ValueError(f"DataLoader: got {name}={given!r} and num_workers=0, expected some workers with it")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError("DataLoader: got a batch_sampler, expected no batch_size, shuffle, sampler, drop_last")
@@ -95,7 +106,7 @@ class DataLoader:
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
         self.generator = generator
-        self.prefetch_factor = prefetch_factor
+        self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
         self.persistent_workers = persistent_workers
         self.pin_memory_device = pin_memory_device
         self.in_order = in_order

@@ -188,6 +188,7 @@ _FORWARD: dict[str, Callable[[Call], int]] = {
     "max_pool_scatter": lambda c: c.n,
     "scatter_into": lambda c: c.n if _has_arrays(c) else 0,
     "scatter_add": lambda c: c.size("index"),
+    "scatter_reduce": lambda c: c.size("index"),
     "index_add": lambda c: c.size("source") * (1 if c.node.params.get("alpha", 1) == 1 else 2),
 }
 
@@ -400,6 +401,8 @@ _BACKWARD: dict[str, Callable[[Call], int]] = {
     "broadcast_to": lambda c: c.out - c.n,
     "getitem": lambda c: c.out if _has_arrays(c) else 0,
     "gather": lambda c: c.out,
+    "scatter_reduce.input": lambda c: c.out,
+    "scatter_reduce.src": lambda c: c.size("index"),
     "index_select": lambda c: c.out,
     "index_add.source": lambda c: 0 if c.node.params.get("alpha", 1) == 1 else c.size("source"),
     "embedding": lambda c: c.out * sum(  # one for each step of the rule

@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import is_grad_enabled, state
 from tinygrad_cnn.nn.parameter import Parameter, UninitializedParameter, zero_grad
-from tinygrad_cnn.tensor import Handle, Tensor
+from tinygrad_cnn.tensor import Handle, Tensor, check_device
 
 __all__ = ["IncompatibleKeys", "Module"]
 
@@ -485,6 +485,33 @@ class Module:
     def double(self) -> Self:
         """Convert the floating point parameters and buffers to float64."""
         return self.to(np.dtype(np.float64))
+
+    def half(self) -> Self:
+        """Convert the floating point parameters and buffers to float16.
+
+        >>> from tinygrad_cnn import nn
+        >>> nn.Linear(2, 1).half().weight.dtype
+        dtype('float16')
+        """
+        return self.to(np.dtype(np.float16))
+
+    def bfloat16(self) -> NoReturn:
+        """Raises: NumPy has no bfloat16."""
+        raise TypeError("Module.bfloat16: there is no such dtype, as NumPy has none; expected .half() or .float()")
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give the parameters and buffers memory of their own, as large as before, whose values are not set.
+
+        device: there is the CPU alone. recurse: those of the modules below as well. ValueError for another device.
+
+        >>> from tinygrad_cnn import nn
+        >>> nn.Linear(2, 1).to_empty(device="cpu").weight.shape
+        (1, 2)
+        """
+        check_device("to_empty", device)
+        for tensor in (*self.parameters(recurse), *self.buffers(recurse)):
+            tensor._array = np.empty_like(tensor._array)
+        return self
 
     def cpu(self) -> Self:
         """Do nothing: everything is on the CPU."""

@@ -25,7 +25,7 @@ from tinygrad_cnn.autograd import (
     wrap,
 )
 from tinygrad_cnn.locks import lend
-from tinygrad_cnn.ops.elementwise import times, where
+from tinygrad_cnn.ops.elementwise import div, floor_divide, times, where
 
 if TYPE_CHECKING:
     from tinygrad_cnn.tensor import Tensor
@@ -44,6 +44,7 @@ __all__ = [
     "one_hot",
     "scatter",
     "scatter_add",
+    "scatter_reduce",
     "sort",
     "take_along_dim",
     "topk",
@@ -371,6 +372,95 @@ def _scatter_product(input: Any, dim: int, index: Any, src: Any) -> Any:
         factors, places = getitem_op(put(factors, pairs, index=(odd - 1,)), index=(left,)), places[left]
     flat = input.reshape((-1,))
     return put(flat, getitem_op(flat, index=(places,)) * factors, index=(places,)).reshape(input.shape)
+
+
+@composite
+def scatter_reduce(
+    input: Array,
+    dim: int,
+    index: Array,
+    src: Array,
+    reduce: Literal["sum", "prod", "mean", "amax", "amin"],
+    *,
+    include_self: bool = True,
+) -> Any:
+    """What `src` brings to each position that `index` names along `dim`, reduced together with what is there.
+
+    reduce: "sum", "prod", "mean" (of integers rounded down), "amax" or "amin", whose ties share the gradient evenly.
+    include_self=False: an element that `index` names is replaced, and counts for nothing. The other elements stay as
+    they are. `index` (integers) and `src` are as for `scatter_add`.
+    ValueError for another `reduce`, TypeError for a `src` that is no tensor.
+
+    >>> import tinygrad_cnn as tg
+    >>> index, src = tg.tensor([1, 1, 2]), tg.tensor([1.0, 2.0, 3.0])
+    >>> tg.scatter_reduce(tg.ones(4), 0, index, src, "sum"), tg.scatter_reduce(tg.ones(4), 0, index, src, "amax")
+    (tensor([1., 4., 4., 1.]), tensor([1., 2., 3., 1.]))
+    >>> tg.scatter_reduce(tg.ones(4), 0, index, src, "mean", include_self=False)
+    tensor([1.0000, 1.5000, 3.0000, 1.0000])
+    """
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise ValueError(f"scatter_reduce: reduce is {reduce!r}, expected 'sum', 'prod', 'mean', 'amax' or 'amin'")
+    if not isinstance(src, Variable | np.ndarray):
+        raise TypeError(f"scatter_reduce: src is {src!r}, expected a tensor")
+    if reduce in ("amax", "amin"):
+        return scatter_extreme(input, dim, index, src, reduce == "amax", include_self)
+    start = input if include_self else scatter_op(input, dim, index, int(reduce == "prod"))
+    if reduce == "prod":
+        return _scatter_product(start, dim, index, src)
+    total = scatter_add(start, dim, index, src)
+    if reduce == "sum":
+        return total
+    counts = np.full(input.shape, int(include_self))
+    _add_at(counts, _positions(input.shape, dim, array_of(index)), 1)
+    counts = np.maximum(counts, 1).astype(input.dtype)
+    return div(total, counts) if input.dtype.kind == "f" else floor_divide(total, counts)
+
+
+@op
+def scatter_extreme(input: Array, dim: int, index: Array, src: Array, largest: bool, include_self: bool) -> Any:
+    """The largest (or smallest) of each element and of what `src` brings to its position; see `scatter_reduce`."""
+    _check_same_dtype(input, src)
+    out = input.copy()
+    places, values, flat = _positions(out.shape, dim, index), src[_corner(index.shape, src.shape)], out.reshape(-1)
+    if not include_self:
+        flat[places] = values  # one of them, to begin with
+    (np.maximum if largest else np.minimum).at(flat, places.ravel(), values.ravel())
+    return out
+
+
+scatter_extreme.name = "scatter_reduce"
+
+
+@scatter_extreme.vjp("input")
+def scatter_extreme_grad_input(
+    g: Array, out: Array, input: Array, dim: int, index: Array, src: Array, include_self: bool
+) -> Array:
+    return g * _shares(out, input, dim, index, src, include_self)[0]
+
+
+@scatter_extreme.vjp("src")
+def scatter_extreme_grad_src(
+    g: Array, out: Array, input: Array, dim: int, index: Array, src: Array, include_self: bool
+) -> Array:
+    shares = _shares(out, input, dim, index, src, include_self)[1]
+    return _in_corner(gather(g, dim, index) * shares, src.shape)
+
+
+def _shares(*arrays: Any) -> tuple[Any, Any]:
+    """What part of the gradient each element of `input` and of `src` gets, where those equal to the result share it."""
+    given: list[Any] = [array_of(x) for x in arrays]
+    out, x, dim, index, src, include_self = given
+    places, values = _positions(x.shape, dim, index), src[_corner(index.shape, src.shape)]
+    mine, theirs = _same(x, out), _same(values, out.reshape(-1)[places])
+    if not include_self:
+        mine.reshape(-1)[places] = False
+    count = mine.astype(x.dtype)
+    _add_at(count, places, theirs)
+    return mine / count, theirs / count.reshape(-1)[places]
+
+
+def _same(x: Any, chosen: Any) -> np.ndarray[Any, Any]:
+    return np.array((x == chosen) | (np.isnan(x) & np.isnan(chosen)), order="C")
 
 
 def _turns(ordered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -113,6 +113,7 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
     axis, weight = _class_axis("cross_entropy", input, weight), _weights(weight)
     classes = input.shape[axis]
+    spread = label_smoothing / max(classes, 1)
     if target.dtype.kind == "f":
         if target.shape != input.shape:
             raise ValueError(
@@ -120,15 +121,15 @@ def cross_entropy(
                 f"expected class numbers {_without(input.shape, axis)} or probabilities {input.shape}"
             )
         if label_smoothing:
-            target = add(mul(target, 1 - label_smoothing), label_smoothing / classes)
+            target = add(mul(target, 1 - label_smoothing), spread)
         return reduced("cross_entropy", _minus_weighted_sum(mul(log_softmax(input, axis), target), weight), reduction)
     labels, counts = _labels("cross_entropy", input, target, axis, ignore_index)
     if label_smoothing:
         logs = log_softmax(input, axis)
         losses = mul(_weighted(_pick(logs, labels, axis), labels, weight), 1 - label_smoothing)
-        losses = add(losses, mul(_minus_weighted_sum(logs, weight), label_smoothing / classes))
+        losses = add(losses, mul(_minus_weighted_sum(logs, weight), spread))
     else:
-        if len(input.shape) == 2:
+        if len(input.shape) == 2 and classes:
             if counts is None and weight is None and reduction in ("mean", "sum"):
                 return softmax_cross_entropy(input, target, reduction)
             losses = softmax_cross_entropy(input, target if counts is None else labels)
@@ -183,7 +184,8 @@ def _labels(name: str, input: Any, target: Any, axis: int, ignore_index: int) ->
         labels = np.where(counts, labels, 0)
     if not kernels.are_columns(labels, classes):
         wrong = labels[(labels < 0) | (labels >= classes)][0]
-        raise IndexError(f"{name}: target holds {wrong}, {classes} classes expect 0 to {classes - 1}")
+        expects = f"{classes} classes expect 0 to {classes - 1}" if classes else f"input {input.shape} has no classes"
+        raise IndexError(f"{name}: target holds {wrong}, {expects}")
     return labels, counts
 
 

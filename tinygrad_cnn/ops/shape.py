@@ -489,21 +489,31 @@ def select(input: Array, dim: int, index: int) -> Tensor:
     return getitem_op(input, index=_at(d, int(index)))
 
 
-def split(tensor: Array, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    tensor: Array,
+    split_size_or_sections: int | Sequence[int] | None = None,
+    dim: int = 0,
+    *,
+    split_size: int | Sequence[int] | None = None,
+) -> tuple[Tensor, ...]:
     """Slices along `dim`: each of that many elements (the last may be smaller), or of the lengths listed.
+
+    split_size: the same, by the name that it has in PyTorch's method.
 
     >>> import tinygrad_cnn as tg
     >>> [x.tolist() for x in tg.split(tg.arange(5), 2)]
     [[0, 1], [2, 3], [4]]
     """
+    size = split_size_or_sections if split_size is None else split_size
+    if size is None or (split_size is not None and split_size_or_sections is not None):
+        raise TypeError(f"split: the lengths are {split_size_or_sections} and {split_size}, expected one of the two")
     n = tensor.shape[axis_of(dim, tensor.ndim)] if tensor.ndim else 1
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if isinstance(size, int):
         if size < 0 or (size == 0 and n):
             raise ValueError(f"split: split_size is {size}, dimension {dim} has {n} elements")
         sections = [min(size, n - start) for start in range(0, n, size)] if n else [0]
     else:
-        sections = list(split_size_or_sections)
+        sections = list(size)
         if sum(sections) != n or min(sections, default=0) < 0:
             raise ValueError(
                 f"split: sections are {sections}, in sum {sum(sections)}; dimension {dim} has {n} elements"

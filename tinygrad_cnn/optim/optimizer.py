@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_cnn import locks
 from tinygrad_cnn.autograd import enable_grad
 from tinygrad_cnn.nn.parameter import UninitializedParameter, zero_grad
-from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.tensor import Handle, Tensor
 
 __all__ = ["Optimizer"]
 
@@ -42,6 +42,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._hooks: defaultdict[str, dict[int, Any]] = defaultdict(dict)
         if isinstance(params, Tensor):
             raise TypeError(f"{self._name}: params is one Tensor, expected an iterable of them")
         groups = list(params)
@@ -127,6 +128,48 @@ class Optimizer:
                         update(locks.writeable(p), g._array, self.state[p], group)
         return loss
 
+    def _step_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        """What stands in the place of `step` once a hook was registered: without one, a step costs nothing for them."""
+        args = (self, *args)  # the hooks are given the optimizer among the arguments too, as in PyTorch
+        for hook in list(self._hooks["step_pre"].values()):
+            if (new := hook(self, args, kwargs)) is None:
+                continue
+            if not isinstance(new, tuple) or len(new) != 2:
+                raise TypeError(f"{self._name}.step: a pre-hook returned {new!r}, expected None or (args, kwargs)")
+            args, kwargs = new
+        loss = type(self).step(*args, **kwargs)
+        for hook in list(self._hooks["step_post"].values()):
+            hook(self, args, kwargs)
+        return loss
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return others, as (args, kwargs), or None.
+
+        `args` starts with the optimizer itself. The result's `remove()` ends it. Copies have no hooks.
+
+        >>> import tinygrad_cnn as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> w.grad = tg.tensor([30.0])
+        >>> optimizer = tg.optim.SGD([w], lr=0.5)
+        >>> def clip(optimizer, args, kwargs):
+        ...     tg.nn.utils.clip_grad_value_([w], 1.0)
+        >>> handle = optimizer.register_step_pre_hook(clip)
+        >>> optimizer.step()
+        >>> w.item()
+        0.5
+        """
+        vars(self)["step"] = self._step_with_hooks
+        return Handle(self._hooks["step_pre"], hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` after each step; what it returns is not used."""
+        vars(self)["step"] = self._step_with_hooks
+        return Handle(self._hooks["step_post"], hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {name: value for name, value in vars(self).items() if name != "step"}
+        return {**own, "_hooks": defaultdict(dict)}
+
     def _update_lent(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """As `_update`, for somebody else's, which may keep the parameter's array, or a view of it."""
         known = sys.getrefcount(p)
@@ -170,19 +213,45 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number of the parameter: {name: Tensor}}, "param_groups": [options, and "params": numbers]}."""
+        for hook in list(self._hooks["state_dict_pre"].values()):
+            hook(self)
         numbers = {id(p): i for i, p in enumerate(self._parameters())}
         groups = []
         for group in self.param_groups:
             options = {name: value for name, value in group.items() if name != "params"}
             groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
         state = {numbers[id(p)]: dict(held) for p, held in self.state.items() if held}
-        return {"state": state, "param_groups": groups}
+        return self._passed_on("state_dict_post", {"state": state, "param_groups": groups})
+
+    def _passed_on(self, kind: str, found: dict[str, Any]) -> dict[str, Any]:
+        """The state dict after the hooks of that kind, each of which may change it or return another."""
+        for hook in list(self._hooks[kind].values()):
+            new = hook(self, found)
+            found = found if new is None else new
+        return found
+
+    def register_state_dict_pre_hook(self, hook: Callable[[Any], Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` before `state_dict` reads anything. prepend: before the other hooks."""
+        return Handle(self._hooks["state_dict_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[[Any, Any], Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` on what `state_dict` found; it changes it, or returns another, or None."""
+        return Handle(self._hooks["state_dict_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[[Any, Any], Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` with a shallow copy of what is to be loaded; as for `state_dict`."""
+        return Handle(self._hooks["load_state_dict_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[[Any], Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` after `load_state_dict` is done. prepend: before the other hooks."""
+        return Handle(self._hooks["load_state_dict_post"], hook, prepend)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned, of an optimizer whose groups have as many parameters as here.
 
         Nothing is changed unless everything fits. Arrays are copied, in the dtypes of the parameters.
         """
+        state_dict = self._passed_on("load_state_dict_pre", dict(state_dict))
         groups = state_dict["param_groups"]
         ours = [len(group["params"]) for group in self.param_groups]
         theirs = [len(group["params"]) for group in groups]
@@ -201,6 +270,8 @@ class Optimizer:
         self.state = state
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({name: copy.deepcopy(value) for name, value in saved.items() if name != "params"})
+        for hook in list(self._hooks["load_state_dict_post"].values()):
+            hook(self)
 
     def _restored(self, name: str, value: Any, p: Tensor, number: Any) -> Any:
         if not isinstance(value, (Tensor, np.ndarray)):

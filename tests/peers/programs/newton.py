@@ -101,3 +101,8 @@ results["func hessian"] = torch.func.hessian(energy)(q).tolist()
 results["func jacobian"] = torch.func.jacrev(lambda q: torch.stack([q[0] ** 2 * q[1], q.prod(), q.sum()]))(q).tolist()
 value, pullback = torch.func.vjp(energy, q)
 results["func vjp"] = [value.item(), pullback(torch.tensor(2.0, dtype=torch.float64))[0].tolist()]
+direction = torch.tensor([1.0, 2.0], dtype=torch.float64)
+value, along, beside = torch.func.jvp(lambda q: (energy(q), {"double": q * 2}), (q,), (direction,), has_aux=True)
+results["func jvp with aux"] = [value.item(), along.item(), beside["double"].tolist(), beside["double"].requires_grad]
+value, pullback, beside = torch.func.vjp(lambda q: (q * 3, q.sum()), q, has_aux=True)
+results["func vjp with aux"] = [value.tolist(), pullback(direction)[0].tolist(), beside.item(), beside.requires_grad]

@@ -122,6 +122,53 @@ register_op(
         linear_in=("input",),
     )
 )
+
+
+@st.composite
+def _reduced(draw: DrawFn, values: ts.Values, *kinds: str) -> Sample:
+    x, dim, index, src = draw(_gathered(True)).args
+    both = draw(ts.arrays((x.size + src.size,), values=values))  # so that no two of all of them are near to each other
+    parts = (both[: x.size].reshape(x.shape), dim, index, both[x.size :].reshape(src.shape))
+    return Sample(parts, {"reduce": draw(st.sampled_from(kinds)), "include_self": draw(st.booleans())})
+
+
+def _extreme(sample: Sample) -> Sample:
+    reduce, include_self = sample.kwargs.values()
+    return Sample((*sample.args, reduce == "amax", include_self))
+
+
+def _reduce_reference(x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool) -> Any:
+    named: dict[tuple[int, ...], list[Any]] = {}
+    for at in np.ndindex(index.shape):
+        to = list(at)
+        to[dim] = index[at]
+        named.setdefault(tuple(to), [x[tuple(to)]] if include_self else []).append(src[at])
+    out = x.copy()
+    for place, values in named.items():
+        out[place] = getattr(np, reduce)(values)
+    return out
+
+
+register_op(
+    OpSpec(
+        positions.scatter_extreme,
+        inputs=_reduced("separated", "amax", "amin").map(_extreme),
+        reference=lambda x, dim, index, src, largest, own: _reduce_reference(
+            x, dim, index, src, "amax" if largest else "amin", own
+        ),
+        kinks=_reduced("ties", "amax", "amin").map(_extreme),
+    )
+)
+register_op(
+    OpSpec(
+        ops.scatter_reduce,
+        name="scatter_reduce by arithmetic",
+        inputs=_reduced("normal", "sum", "prod", "mean"),
+        reference=_reduce_reference,
+        linear_in=("input",),
+        kinks=_reduced("ties", "prod"),  # no kinks, but zeros
+    )
+)
 register_op(
     OpSpec(
         ops.index_select,
