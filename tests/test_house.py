@@ -44,9 +44,9 @@ BUDGET = {
     "autograd.py": 265,
     "tensor.py": 700,
     "ops": 3605,
-    "kernels": 3900,
+    "kernels": 3950,
     "nn": 2210,
-    ".": 26250,
+    ".": 26300,
 }
 
 

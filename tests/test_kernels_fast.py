@@ -452,6 +452,47 @@ def test_matmul(shapes: Any, dtype: Any) -> None:
         kernels.matmul(a, a)
 
 
+@pytest.mark.usefixtures("guards")
+@settings(max_examples=100)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 60),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from([0.0, *SPECIAL[:3]]),
+)
+def test_linear_between_protected_pages(
+    n: int, columns: int, depth: int, bias: bool, parts: int, special: float
+) -> None:
+    x, w, b = random(n, depth), random(columns, depth, seed=1), random(columns, seed=2) if bias else None
+    x.flat[-1] = special or x.flat[-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "WORTH_SHARING", 0)
+        patch.setattr(threads, "_threads", parts)
+        ours = kernels.linear(x, w, b)
+    with np.errstate(invalid="ignore"):
+        exact = x.astype(np.float64) @ w.T.astype(np.float64)
+    close(ours, exact if b is None else exact + b)
+
+
+def test_few_columns_take_the_kernel_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.set_kernels("auto")
+    taken: list[str] = []
+    monkeypatch.setattr(dispatch, "_usable", lambda name, *_: taken.append(name))
+    for n, columns, depth in (
+        (64, 10, 1024),
+        (10, 64, 1024),
+        (3, 10, 1024),
+        (64, 64, 1024),
+        (64, 10, 100),
+        (64, 1, 1024),
+    ):
+        taken.clear()
+        assert kernels.linear(random(n, depth), random(columns, depth), None).shape == (n, columns)
+        assert taken == (["narrow"] if (n, columns, depth) in ((64, 10, 1024), (10, 64, 1024)) else [])
+
+
 # The dispatcher -------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from tinygrad_cnn.kernels.dispatch import (
     conv_input,
     conv_weight,
     get_kernels,
+    linear,
     max_pool,
     max_pool_scatter,
     relu,
@@ -25,7 +26,7 @@ from tinygrad_cnn.kernels.dispatch import (
     softmax_cross_entropy,
     softmax_cross_entropy_grad,
 )
-from tinygrad_cnn.kernels.linear import linear, matmul
+from tinygrad_cnn.kernels.linear import matmul
 from tinygrad_cnn.kernels.memory import reuse_memory
 from tinygrad_cnn.kernels.reference import max_pool_flat_indices, max_pool_gather
 from tinygrad_cnn.kernels.sizes import conv_output_size, pool_output_size

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tinygrad_cnn.kernels import choice, memory, pointwise, reference, threads
+from tinygrad_cnn.kernels.linear import matmul
 from tinygrad_cnn.kernels.reference.pool import window_divisor
 from tinygrad_cnn.kernels.sizes import Ints, pool_output_size
 
@@ -37,6 +38,9 @@ SMALL_LOSS = 64
 LARGE_ARRAY = 100_000
 WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
 MANY_CLASSES = 256
+# Where dot products along the rows of both factors beat BLAS: few columns (or few products), of so many terms.
+FEW_COLUMNS, FEW_PRODUCTS, LONG_ROW = 16, 2048, 512
+SMALL_PRODUCT = 20_000
 
 _choice: Kernels = "auto"
 _modules: dict[str, Any] = {}
@@ -362,6 +366,27 @@ def relu_grad(g: Array, out: Array) -> Array:
     if g.shape == out.shape and g.flags.c_contiguous and out.flags.c_contiguous:
         fast = _fast("elementwise", g.size, SMALL_ARRAY, g, out)
     return reference.relu_grad(g, out) if fast is None else fast.relu_grad(_packed(g), _packed(out))
+
+
+# Linear layers ---------------------------------------------------------------------------------------------------
+
+
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """`x` (N, I) times `w` (O, I) transposed, plus `b` (O,): by BLAS, or where O is small by a kernel for that.
+
+    >>> linear(np.ones((1, 3)), np.ones((2, 3)), np.array([0.0, 1.0]))
+    array([[3., 4.]])
+    """
+    n, columns, depth = len(x), len(w), w.shape[1]
+    narrow = columns >= 2 and (columns <= FEW_COLUMNS or n * columns <= FEW_PRODUCTS)
+    if narrow and n >= 4 and x.shape[1] == depth and (depth >= LONG_ROW or _choice == "fast"):
+        fast = _fast("narrow", n * w.size, SMALL_PRODUCT, x, w, b)
+        if fast is not None and (b is None or b.shape == (columns,)):
+            return fast.linear(_packed(x), _packed(w), b if b is None else _packed(b))  # type: ignore[no-any-return]
+    y = matmul(x, w.T)
+    if b is not None:
+        y += b
+    return y
 
 
 # Losses ---------------------------------------------------------------------------------------------------------

@@ -44,17 +44,5 @@ def matmul(a: Array, b: Array) -> Array:
     return out
 
 
-def linear(x: Array, w: Array, b: Array | None) -> Array:
-    """`x` (N, I) times `w` (O, I) transposed, plus `b` (O,): (N, O).
-
-    >>> linear(np.ones((1, 3)), np.ones((2, 3)), np.array([0.0, 1.0]))
-    array([[3., 4.]])
-    """
-    y = matmul(x, w.T)
-    if b is not None:
-        y += b
-    return y
-
-
 def _multiply(a: Array, b: Array, out: Array) -> None:
     np.matmul(a, b, out=out)
