@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     tile: tuple[int, int]  # channels and pixels of the register tile
     planes: int  # floats of scratch per thread
     run: int  # those of a channel's run, of all images that are taken at once
-    results: int
+    results: int  # likewise; none where all sweeps write straight to the output
     out: Ints  # rows and columns of the first sweep
 
 
@@ -247,7 +247,7 @@ def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, chan
         tile,
         channels * frame.down * frame.right * frame.block * frame.plane + SLACK,
         frame.block * frame.plane,
-        aligned(group_out, tile[0]) * aligned(longest, tile[1]),
+        0 if all(sweep.straight for sweep in sweeps) else aligned(group_out, tile[0]) * aligned(longest, tile[1]),
         (sweeps[0].rows, sweeps[0].columns),
     )
 
