@@ -35,7 +35,7 @@ Kernels = Literal["auto", "fast", "reference"]
 # Below these sizes NumPy is as quick, and a first call that compiles for seconds would surprise.
 SMALL_ARRAY = 4096
 SMALL_LOSS = 64
-LARGE_ARRAY = 100_000
+MEDIUM_ARRAY = 8192
 WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
 MANY_CLASSES = 256
 # Where dot products along the rows of both factors beat BLAS: few columns (or few products), of so many terms.
@@ -356,7 +356,7 @@ def _scale(
 
 def relu(x: Array) -> Array:
     """`reference.relu`, by the fastest kernel for this size."""
-    fast = _fast("elementwise", x.size, LARGE_ARRAY, x) if x.flags.c_contiguous else None
+    fast = _fast("elementwise", x.size, MEDIUM_ARRAY, x) if x.flags.c_contiguous else None
     return reference.relu(x) if fast is None else fast.relu(_packed(x))
 
 
