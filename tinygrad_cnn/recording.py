@@ -557,7 +557,7 @@ def _of_one(op: Any) -> Callable[..., Any]:
             return op(x)  # which raises it again, and says where
         if type(out) is not ndarray:
             out = np.asarray(out)
-        if x.tracked and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
+        if x.tracked and differentiable and now.grad and not now.inference:
             return wrap(out, op.record((a,), defaults, (x.node or x,), 0b11, out, None, now))
         return wrap(out)
 
@@ -590,7 +590,7 @@ def _of_two(op: Any) -> Callable[..., Any]:
             return op(x, y)  # which raises it again, and says where
         if type(out) is not ndarray:
             out = np.asarray(out)
-        if key > 0b100 and differentiable and now.grad and not now.inference and out.dtype.kind == "f":
+        if key > 0b100 and differentiable and now.grad and not now.inference:
             return wrap(out, op.record((a, b), defaults, (edge, other), key, out, None, now))
         return wrap(out)
 
