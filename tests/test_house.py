@@ -106,16 +106,11 @@ def registered() -> list[autograd.Op]:
 SHORT = [op for op in registered() if op.method() is not op and op.differentiable]
 
 
-@pytest.mark.parametrize("op", SHORT, ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in SHORT if "softmax" not in op.name], ids=lambda op: op.name)
 def test_floats_stay_floats_in_the_short_ways(op: autograd.Op) -> None:
     """The plain functions of `Op.method` do not look at the result's dtype before they record."""
     x = np.full((2, 2), 0.25, np.float32)
-    try:
-        out = op.kernel(*[x] * op.simple)
-    except (TypeError, ValueError, UserWarning) as error:  # softmax, say, wants a dimension
-        assert "dim" in str(error)
-    else:
-        assert np.asarray(out).dtype.kind == "f"
+    assert np.asarray(op.kernel(*[x] * op.simple)).dtype.kind == "f"
 
 
 @pytest.mark.parametrize("op", registered(), ids=lambda op: op.name)
