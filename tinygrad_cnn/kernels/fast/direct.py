@@ -401,9 +401,9 @@ def conv_weight(
 
 def weight_of(sums: Array, plan: Plan, shape: Ints, groups: int) -> Array:
     """The weight's gradient from the sums of the dot products."""
-    dw = np.empty((groups, shape[0] // groups, len(plan.offsets)), np.float32)
-    _unpack(sums, plan.dots[0], len(plan.dot_offsets), dw)
-    return dw.reshape(shape)
+    dw = np.empty(shape, np.float32)
+    _unpack(sums, plan.dots[0], len(plan.dot_offsets), dw.reshape(groups, -1, len(plan.offsets)))
+    return dw
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:

@@ -174,5 +174,7 @@ def mirrored_components(w: Array) -> Array:
 
 def from_components(du: Array, shape: tuple[int, ...]) -> Array:
     """G^T dU G, the gradient of weights (O, C, 3, 3) = `shape`, from sums in the order [36][O/4][C][4]."""
-    dw = matmul(TO_COMPONENTS.T, du.reshape(COMPONENTS, -1))
-    return dw.reshape(9, shape[0] // 4, shape[1], 4).transpose(1, 3, 2, 0).reshape(shape)
+    taps = matmul(TO_COMPONENTS.T, du.reshape(COMPONENTS, -1)).reshape(9, shape[0] // 4, shape[1], 4)
+    dw = np.empty(shape, np.float32)
+    dw.reshape(shape[0] // 4, 4, shape[1], 9)[:] = taps.transpose(1, 3, 2, 0)
+    return dw
