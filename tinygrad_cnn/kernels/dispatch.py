@@ -147,7 +147,7 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
 
 def conv_weight(x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """`reference.conv_weight`, by the fastest kernel for these shapes."""
-    return _conv_weight(x, g, shape, stride, padding, dilation, groups)[0]
+    return _conv_weight(x, g, shape, stride, padding, dilation, groups, need_b=False)[0]
 
 
 def conv_backward(
@@ -169,26 +169,26 @@ def conv_backward(
         if found:
             return found[0], found[1], found[2] if needs[2] else None
     dx = conv_input(g, w, x.shape, *geometry) if needs[0] else None
-    dw, db = _conv_weight(x, g, w.shape, *geometry) if needs[1] else (None, None)
+    dw, db = _conv_weight(x, g, w.shape, *geometry, needs[2]) if needs[1] else (None, None)
     if needs[2] and db is None:
         db = g.sum(axis=(0, *range(2, g.ndim)))
     return dx, dw, db if needs[2] else None
 
 
 def _conv_weight(
-    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, need_b: bool
 ) -> tuple[Array, Array | None]:
-    """The weight's gradient, and the bias's where the kernel gives it too."""
+    """The weight's gradient, and the bias's, if it is needed, where the kernel gives it too."""
     geometry = (stride, padding, dilation, groups)
     name = choice.for_weight(x.shape, g.shape, shape, *geometry, _choice, threads.get_num_threads())
     if name == "pointwise":
         return pointwise.conv_weight(x, g, shape, stride, groups)
     fast, dw = _usable(name, x, g), None
     if fast is not None and x.ndim == 3:
-        dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *_of_row(*geometry))
+        dw, db = fast.conv_weight(_row(x), _row(g), (*shape[:2], 1, shape[2]), *_of_row(*geometry), need_b)
         dw = dw.reshape(shape)
     elif fast is not None:
-        dw, db = fast.conv_weight(_packed(x), _packed(g), shape, *geometry)
+        dw, db = fast.conv_weight(_packed(x), _packed(g), shape, *geometry, need_b)
     # The fast kernel multiplies what lies between two rows by zero: where there is NaN or inf, look again.
     if dw is None or not _finite(dw):
         work = math.prod(shape) * math.prod(g.shape[2:])

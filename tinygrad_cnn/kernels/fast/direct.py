@@ -27,7 +27,7 @@ from numba import float32, int64, void
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.planes import LONG_RUN, SLACK, Frame, block_limit, fill_planes, frame_of
-from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, empty, sum_run, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, copy_row, sum_run, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     dot_tile,
     filled,
@@ -156,8 +156,8 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
     """Dot products of the planes of g with those of x at every tap, summed over the images n0 <= n < n1.
 
     `sums` is [group][some channels of g][tap][channel]: four of them, and a number of taps that is a multiple of 3;
-    or one, and a multiple of 9. Of g, that many channels at a time are copied to runs with the pitch of x's
-    planes; what lies between their rows is zero and stays so.
+    or one, and a multiple of 9. `bias` gets the sum of each channel of g, unless it has no room. Of g, that many
+    channels at a time are copied to runs with the pitch of x's planes; what lies between their rows is zero and stays so.
     """
     xp, gp, fp, op, sums_p = pointer(x), pointer(g), pointer(frame), pointer(offsets), pointer(sums)
     planes_p, g_planes_p = pointer(planes), pointer(g_planes)
@@ -177,7 +177,8 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
                     channel = group * group_out + o + r
                     for b in range(images):
                         source = ((n + b) * out_channels + channel) * rows * columns
-                        bias[channel] += sum_run(gp, source, rows * columns)
+                        if bias.shape[0]:
+                            bias[channel] += sum_run(gp, source, rows * columns)
                         target = r * line + b * plane
                         for _ in range(rows):
                             copy_row(gp, source, g_planes_p, target, columns)
@@ -381,15 +382,15 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
 
 
 def conv_weight(
-    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, need_b: bool
 ) -> tuple[Array, Array]:
-    """`reference.conv_weight` for float32 and two spatial dimensions; the bias's gradient comes with it."""
+    """`reference.conv_weight` for float32 and two spatial dimensions; with it comes the bias's gradient, or nothing."""
     n, o = len(x), shape[0]
     cuts = threads.parts(n, n * o * g.shape[2] * g.shape[3] * shape[1] * shape[2] * shape[3])
     plan = forward_plan(x.shape[1:], shape, stride, padding, dilation, groups, block_limit(n, cuts))
     (rows, _), offsets = plan.dots, plan.dot_offsets
     tiles = aligned(o // groups, rows) // rows
-    counts = (groups * tiles * len(offsets) * rows, o, plan.planes, rows * plan.run)
+    counts = (groups * tiles * len(offsets) * rows, o if need_b else 0, plan.planes, rows * plan.run)
     sums, bias, planes, g_planes = zeros(len(cuts), *counts)
     jobs = [
         (x, g, plan.frame, offsets, groups, sums[i], bias[i], planes[i], g_planes[i], *cut)
@@ -407,8 +408,7 @@ def weight_of(sums: Array, plan: Plan, shape: Ints, groups: int) -> Array:
 
 
 def _run(x: Array, plan: Plan, weights: Array, start: Array, groups: int, out: Array, cuts: Any) -> None:
-    planes, results = empty(len(cuts), plan.planes, plan.results)
-    planes.fill(0)
+    planes, results = zeros(len(cuts), plan.planes, plan.results)
     jobs = [
         (x, *plan[:3], weights, start, groups, plan.tile[0], out, planes[i], results[i], *cut)
         for i, cut in enumerate(cuts)

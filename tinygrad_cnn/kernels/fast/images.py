@@ -21,7 +21,7 @@ from numba import float32, int64, void
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.fast.direct import Plan, forward_plan, input_plan, pack, pack_mirrored, starts, weight_of
 from tinygrad_cnn.kernels.fast.planes import SLACK, block_limit
-from tinygrad_cnn.kernels.fast.rows import added, aligned, empty, sum_run, turned, zeros
+from tinygrad_cnn.kernels.fast.rows import added, aligned, sum_run, turned, zeros
 from tinygrad_cnn.kernels.fast.simd import (
     LANES,
     dot_tile,
@@ -219,7 +219,8 @@ def _correlate_gradient(  # type: ignore[no-untyped-def]
                         images = min(LANES, n1 - n - 8 * e)
                         source = ((n + 8 * e) * out_channels + channel) * out_size
                         for b in range(images):
-                            bias[channel] += sum_run(gp, source + b * out_channels * out_size, out_size)
+                            if bias.shape[0]:
+                                bias[channel] += sum_run(gp, source + b * out_channels * out_size, out_size)
                         target = shifted(g_planes_p, r * line + e * out_size * LANES)
                         gather(gp, source, out_channels * out_size, images, out_size, g_places_p, target)
                         if images < LANES:
@@ -334,9 +335,9 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
 
 
 def conv_weight(
-    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+    x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, need_b: bool
 ) -> tuple[Array, Array]:
-    """`reference.conv_weight` for float32 and two spatial dimensions; the bias's gradient comes with it."""
+    """`reference.conv_weight` for float32 and two spatial dimensions; with it comes the bias's gradient, or nothing."""
     n, o, out = len(x), shape[0], g.shape[2:]
     cuts = threads.parts(-(-n // LANES), n * math.prod(shape) * out[0] * out[1])
     covered = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
@@ -346,7 +347,8 @@ def conv_weight(
     rows, eights, offsets = plan.dots[0], int(plan.frame[6]), plan.dot_offsets * LANES
     tiles = aligned(o // groups, rows) // rows
     in_lanes = plan.planes * LANES, rows * eights * math.prod(out) * LANES
-    sums, bias, planes, g_planes = zeros(len(cuts), groups * tiles * len(offsets) * rows, o, *in_lanes)
+    found = groups * tiles * len(offsets) * rows, o if need_b else 0
+    sums, bias, planes, g_planes = zeros(len(cuts), *found, *in_lanes)
     g_places = np.arange(out[0] * out[1]) * LANES
     inputs = (x, g, plan.frame, tables.places, tables.positions, offsets, groups, g_places, LANE_MASKS)
     jobs = [(*inputs, sums[i], bias[i], planes[i], g_planes[i], *images_of(cut, n)) for i, cut in enumerate(cuts)]
@@ -357,8 +359,7 @@ def conv_weight(
 def _run(x: Array, tables: Tables, weights: Array, start: Array, groups: int, shape: Ints, cuts: Any) -> Array:
     plan, out = tables.plan, np.empty(shape, np.float32)
     sizes = plan.planes * LANES, aligned(shape[1] // groups, plan.tile[0]) * tables.results
-    planes, results = empty(len(cuts), *sizes)
-    planes.fill(0)
+    planes, results = zeros(len(cuts), *sizes)
     inputs = (
         x, plan.frame, tables.places, tables.sweeps, tables.positions, tables.offsets, weights, start, groups,
         plan.tile[0], tables.out_places, tables.results, out,

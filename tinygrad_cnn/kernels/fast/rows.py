@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -174,15 +176,27 @@ def aligned(count: int, multiple: int) -> int:
 def empty(rows: int, *counts: int) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
     """Scratch memory for kernels: for each count an array with a row of so many floats for each thread.
 
-    Rows are whole cache lines, and the pool begins an array on one: so no vector is on two, and no two threads write
-    to one.
+    All are cut from one. They are whole cache lines, and the pool begins an array on one: so no vector is on two, and
+    no two threads write to one.
     """
-    return [np.empty((rows, aligned(count, LINE)), np.float32)[:, :count] for count in counts]
+    pieces, total = _pieces(counts)
+    room = np.empty((rows, total), np.float32)
+    return [room[piece] for piece in pieces]
 
 
 def zeros(rows: int, *counts: int) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
     """`empty`, with zeros in it."""
-    return [np.zeros((rows, aligned(count, LINE)), np.float32)[:, :count] for count in counts]
+    pieces, total = _pieces(counts)
+    room = np.zeros((rows, total), np.float32)
+    return [room[piece] for piece in pieces]
+
+
+@lru_cache(maxsize=1024)
+def _pieces(counts: tuple[int, ...]) -> tuple[list[Any], int]:
+    """Where in a row of floats so many lie, each from the beginning of a cache line on; and how long the row is."""
+    ends = list(itertools.accumulate(aligned(count, LINE) for count in counts))
+    starts = [0, *ends[:-1]]
+    return [np.s_[:, start : start + count] for start, count in zip(starts, counts, strict=True)], ends[-1]
 
 
 def added(parts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
