@@ -45,9 +45,9 @@ BUDGET = {
     "autograd.py": 265,
     "tensor.py": 700,
     "ops": 3605,
-    "kernels": 3950,
+    "kernels": 4000,
     "nn": 2210,
-    ".": 26300,
+    ".": 26350,
 }
 
 

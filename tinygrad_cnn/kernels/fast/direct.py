@@ -157,7 +157,7 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
 
     `sums` is [group][some channels of g][tap][channel]: four of them, and a number of taps that is a multiple of 3;
     or one, and a multiple of 9. `bias` gets the sum of each channel of g, unless it has no room. Of g, that many
-    channels at a time are copied to runs with the pitch of x's planes; what lies between their rows is zero and stays so.
+    channels at a time are copied to runs with the pitch of x's planes; between their rows is zero, and stays so.
     """
     xp, gp, fp, op, sums_p = pointer(x), pointer(g), pointer(frame), pointer(offsets), pointer(sums)
     planes_p, g_planes_p = pointer(planes), pointer(g_planes)
