@@ -12,7 +12,7 @@ to convolution arithmetic for deep learning" (2016), has pictures of every param
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +54,19 @@ def ints(name: str, value: Any, n: int, least: int) -> Ints:
     return numbers
 
 
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose results are kept; not those for arrays of no dimensions, which cannot be looked up."""
+    known = lru_cache(maxsize=1024)(function)
+
+    def look_up(*arguments: Any) -> Any:
+        try:
+            return known(*arguments)
+        except TypeError:
+            return function(*arguments)
+
+    return look_up
+
+
 def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[Ints, Ints, Ints, Ints]:
     """Stride, padding, extra zeros behind the input, dilation. Only "same" with an even reach has such extra zeros."""
     n = len(kernel)
@@ -71,7 +84,7 @@ def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[I
     return stride, tuple(t // 2 for t in total), tuple(t % 2 for t in total), dilation
 
 
-_known_geometry = lru_cache(maxsize=1024)(_geometry)  # of parameters that a forward pass has checked
+_known_geometry = remembered(_geometry)  # of parameters that a forward pass has checked
 
 
 def _batched(x: Any, n: int) -> Any:
