@@ -390,6 +390,16 @@ def test_batch_norm_between_protected_pages(shape: tuple[int, ...], affine: bool
         close(our, peer, 2e-5)
 
 
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+def test_batch_norm_puts_nan_and_infinity_where_the_reference_does(special: float) -> None:
+    x, g = random(2, 3, 6, 7), random(2, 3, 6, 7, seed=1)
+    g[1, 1, 2, 3] = special
+    _, mean, var = reference.batch_norm(x, None, None, 1e-5)
+    exact = reference.batch_norm_backward(g, x, None, mean, var, 1e-5)
+    for our, peer in zip(kernels.batch_norm_backward(g, x, None, mean, var, 1e-5), exact, strict=True):
+        close(our, peer, 1e-5)
+
+
 @pytest.mark.usefixtures("guards")
 @settings(max_examples=60)
 @given(
