@@ -550,6 +550,23 @@ def test_kernels_that_do_not_compile_are_replaced_and_one_warning_says_so(monkey
     close(y, reference.conv(x, w, None, *geometry))  # in two parts, whose products BLAS may round otherwise
 
 
+def test_where_winograd_gives_up_and_its_spare_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> Any:
+        if name.startswith("winograd"):
+            return types.SimpleNamespace(conv=lambda *arguments: None)
+        raise RuntimeError("LLVM ERROR")
+
+    monkeypatch.setattr(fast_kernels, "load", load)
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_broken", None)
+    monkeypatch.setattr(dispatch.memory, "use_pool", lambda load: None)
+    kernels.set_kernels("auto")
+    x, w, geometry = random(8, 16, 16, 16), random(16, 16, 3, 3), ((1, 1), (1, 1), (1, 1), 1)
+    with pytest.warns(RuntimeWarning, match="not available"):
+        y = kernels.conv(x, w, None, *geometry)
+    close(y, reference.conv(x, w, None, *geometry))
+
+
 def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_modules", {})
     monkeypatch.setattr(dispatch, "_load", lambda name: pytest.fail(f"{name} was asked for"))
