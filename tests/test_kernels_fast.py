@@ -154,6 +154,35 @@ def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
     check_conv(**case)
 
 
+@pytest.mark.usefixtures("guards")
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize(
+    ("channels", "columns", "straight"),
+    [(4, 24, 1), (4, 47, 1), (6, 16, 1), (6, 31, 1), (1, 48, 1), (1, 56, 1), (5, 24, 0), (7, 47, 0), (2, 24, 0)],
+)
+def test_rows_that_go_straight_to_the_output(
+    channels: int, columns: int, straight: int, step: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several images, of whole tiles or with a last one that overlaps; never where a tile has spare channels."""
+    use_lanes(0.0, monkeypatch)
+    direct = fast_kernels.load("direct")
+    x = random(5, groups * channels, 2 * step, columns)
+    w = random(groups * channels, channels, 1, 3, seed=1)
+    geometry = ((step, 1), (0, 1), (1, 1), groups)
+    plans = (
+        direct.forward_plan(x.shape[1:], w.shape, *geometry, 4),
+        direct.input_plan((len(w), 2, columns), w.shape, x.shape[2:], *geometry, 4),
+    )
+    for plan in plans:
+        assert plan.frame[6] > 1
+        assert set(plan.sweeps[:, 3]) == {2}
+        assert set(plan.sweeps[:, 9]) == {straight}
+    assert set(plans[1].sweeps[:, 6]) == {step}
+    check_conv(x, w, random(len(w), seed=2), geometry)
+    forget_choices()
+
+
 @pytest.mark.usefixtures("guards", "lanes")
 @settings(max_examples=15)
 @given(st.data())
