@@ -32,14 +32,12 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 # ---- arguments ---------------------------------------------------------------------------------------------
 
-_INT = {int}
-
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
     if type(value) is int and value >= least:
         return (value,) * n
-    if type(value) is tuple and len(value) == n and {*map(type, value)} == _INT and min(value) >= least:
+    if type(value) is tuple and len(value) == n and {*map(type, value)} == {int} and min(value) >= least:
         return value  # as layers give it
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
@@ -135,9 +133,7 @@ def check_fit(
     x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, ceil_mode: bool = False
 ) -> None:
     """Raise, with the arithmetic, if the kernel is too large for the spatial dimensions of `x`."""
-    if min(out) >= 1:
-        return
-    for i, name in enumerate(AXES[len(kernel)]):
+    for i, name in enumerate(AXES[len(kernel)] if min(out) < 1 else ""):
         if out[i] < 1:
             dilated = f" with dilation {dilation}" if max(dilation) > 1 else ""
             room = f"({x.shape[i - len(kernel)]} + 2*{padding[i]} - {dilation[i] * (kernel[i] - 1) + 1})"

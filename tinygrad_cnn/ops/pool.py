@@ -42,9 +42,8 @@ Windows = tuple[Ints, Ints, Ints, Ints]
 def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> Windows:
     """Kernel size, stride (by default the kernel size), padding and dilation as tuples of `n` ints."""
     kernel = ints("kernel_size", kernel_size, n, 1)
-    stride = (
-        kernel if stride is None or (isinstance(stride, (tuple, list)) and not stride) else ints("stride", stride, n, 1)
-    )
+    default = stride is None or (isinstance(stride, tuple | list) and not stride)
+    stride = ints("stride", kernel if default else stride, n, 1)
     return kernel, stride, ints("padding", padding, n, 0), ints("dilation", dilation, n, 1)
 
 
