@@ -154,6 +154,35 @@ def test_conv_between_protected_pages(case: dict[str, Any]) -> None:
     check_conv(**case)
 
 
+@pytest.mark.usefixtures("guards")
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize(
+    ("channels", "columns", "straight"),
+    [(4, 24, 1), (4, 47, 1), (6, 16, 1), (6, 31, 1), (1, 48, 1), (1, 56, 1), (5, 24, 0), (7, 47, 0), (2, 24, 0)],
+)
+def test_rows_that_go_straight_to_the_output(
+    channels: int, columns: int, straight: int, step: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several images, of whole tiles or with a last one that overlaps; never where a tile has spare channels."""
+    use_lanes(0.0, monkeypatch)
+    direct = fast_kernels.load("direct")
+    x = random(5, groups * channels, 2 * step, columns)
+    w = random(groups * channels, channels, 1, 3, seed=1)
+    geometry = ((step, 1), (0, 1), (1, 1), groups)
+    plans = (
+        direct.forward_plan(x.shape[1:], w.shape, *geometry, 4),
+        direct.input_plan((len(w), 2, columns), w.shape, x.shape[2:], *geometry, 4),
+    )
+    for plan in plans:
+        assert plan.frame[6] > 1
+        assert set(plan.sweeps[:, 3]) == {2}
+        assert set(plan.sweeps[:, 9]) == {straight}
+    assert set(plans[1].sweeps[:, 6]) == {step}
+    check_conv(x, w, random(len(w), seed=2), geometry)
+    forget_choices()
+
+
 @pytest.mark.usefixtures("guards", "lanes")
 @settings(max_examples=15)
 @given(st.data())
@@ -390,6 +419,16 @@ def test_batch_norm_between_protected_pages(shape: tuple[int, ...], affine: bool
         close(our, peer, 2e-5)
 
 
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+def test_batch_norm_puts_nan_and_infinity_where_the_reference_does(special: float) -> None:
+    x, g = random(2, 3, 6, 7), random(2, 3, 6, 7, seed=1)
+    g[1, 1, 2, 3] = special
+    _, mean, var = reference.batch_norm(x, None, None, 1e-5)
+    exact = reference.batch_norm_backward(g, x, None, mean, var, 1e-5)
+    for our, peer in zip(kernels.batch_norm_backward(g, x, None, mean, var, 1e-5), exact, strict=True):
+        close(our, peer, 1e-5)
+
+
 @pytest.mark.usefixtures("guards")
 @settings(max_examples=60)
 @given(
@@ -579,6 +618,23 @@ def test_kernels_that_do_not_compile_are_replaced_and_one_warning_says_so(monkey
     kernels.conv_backward(y, x, w, *geometry, needs=(True, True, True))  # a second warning would be an error
     kernels.relu(np.tile(y, (4, 1, 1, 1)))
     close(y, reference.conv(x, w, None, *geometry))  # in two parts, whose products BLAS may round otherwise
+
+
+def test_where_winograd_gives_up_and_its_spare_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> Any:
+        if name.startswith("winograd"):
+            return types.SimpleNamespace(conv=lambda *arguments: None)
+        raise RuntimeError("LLVM ERROR")
+
+    monkeypatch.setattr(fast_kernels, "load", load)
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_broken", None)
+    monkeypatch.setattr(dispatch.memory, "use_pool", lambda load: None)
+    kernels.set_kernels("auto")
+    x, w, geometry = random(8, 16, 16, 16), random(16, 16, 3, 3), ((1, 1), (1, 1), (1, 1), 1)
+    with pytest.warns(RuntimeWarning, match="not available"):
+        y = kernels.conv(x, w, None, *geometry)
+    close(y, reference.conv(x, w, None, *geometry))
 
 
 def test_float64_three_dimensions_and_small_arrays_take_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

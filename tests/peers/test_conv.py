@@ -153,6 +153,18 @@ def test_arrays_that_are_laid_out_otherwise():
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("number", [2, np.int8(2), np.array(2), [np.int64(2), 2], (2, np.array(2))])
+def test_numbers_of_any_integer_type(number):
+    weight = Tensor(np.ones((1, 1, 3, 3)))
+    for name in ("stride", "padding", "dilation"):
+        gradients = []
+        for given in (number, 2):
+            input = Tensor(np.ones((1, 1, 9, 9))).requires_grad_()
+            conv.conv2d(input, weight, **{name: given}).sum().backward()
+            gradients.append(input.grad.numpy())
+        np.testing.assert_array_equal(*gradients)
+
+
 def test_integers_stay_integers():
     x, w = np.arange(2 * 25).reshape(1, 2, 5, 5), np.arange(18).reshape(1, 2, 3, 3)
     compare(conv.conv2d, F.conv2d, x, w, padding=1)

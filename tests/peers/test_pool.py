@@ -199,6 +199,17 @@ def test_errors(name, shape, kwargs, message):
     raises_alike(getattr(pool, name), getattr(F, name), np.zeros(shape), match=message, **kwargs)
 
 
+@pytest.mark.parametrize("number", [2, np.int8(2), np.array(2), [np.int64(2), 2], (2, np.array(2))])
+@pytest.mark.parametrize("op", [pool.max_pool2d, pool.avg_pool2d])
+def test_numbers_of_any_integer_type(op, number):
+    gradients = []
+    for given in (number, 2):
+        input = Tensor(np.arange(81.0).reshape(1, 1, 9, 9)).requires_grad_()
+        op(input, given, stride=given).sum().backward()
+        gradients.append(input.grad.numpy())
+    np.testing.assert_array_equal(*gradients)
+
+
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="avg_pool2d: x is int64, expected a floating point dtype"):
         pool.avg_pool2d(np.zeros((1, 1, 4, 4), np.int64), 2)

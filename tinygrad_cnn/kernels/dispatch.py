@@ -115,14 +115,14 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     if chosen.name == "pointwise":
         return pointwise.conv(x, w, b, stride, groups)
     fast = _usable(chosen.name, x, w, b)
-    if fast is None:
-        work = w.size * math.prod(chosen.shape[2:])
-        return _joined(x, work, lambda s: reference.conv(x[s], w, b, *geometry))
-    if chosen.name != chosen.spare:  # Winograd's
+    if fast is not None and chosen.name != chosen.spare:  # Winograd's
         y = fast.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
         fast = _usable(chosen.spare)
+    if fast is None:
+        work = w.size * math.prod(chosen.shape[2:])
+        return _joined(x, work, lambda s: reference.conv(x[s], w, b, *geometry))
     if x.ndim == 3:
         return fast.conv(_row(x), _row(w), b, *_of_row(*geometry))[:, :, 0]  # type: ignore[no-any-return]
     return fast.conv(_packed(x), _packed(w), b, *geometry)  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ to convolution arithmetic for deep learning" (2016), has pictures of every param
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,14 +32,12 @@ AXES = {1: "L", 2: "HW", 3: "DHW"}  # what the spatial dimensions are called in 
 
 # ---- arguments ---------------------------------------------------------------------------------------------
 
-_INT = {int}
-
 
 def ints(name: str, value: Any, n: int, least: int) -> Ints:
     """A spatial parameter as a tuple of `n` ints: one number stands for all dimensions."""
     if type(value) is int and value >= least:
         return (value,) * n
-    if type(value) is tuple and len(value) == n and {*map(type, value)} == _INT and min(value) >= least:
+    if type(value) is tuple and len(value) == n and {*map(type, value)} == {int} and min(value) >= least:
         return value  # as layers give it
     try:
         numbers = tuple(operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
@@ -52,6 +50,19 @@ def ints(name: str, value: Any, n: int, least: int) -> Ints:
     if min(numbers) < least:
         raise ValueError(f"{name} is {value!r}, expected at least {least}")
     return numbers
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose results are kept; not those for arrays of no dimensions, which cannot be looked up."""
+    known = lru_cache(maxsize=1024)(function)
+
+    def look_up(*arguments: Any) -> Any:
+        try:
+            return known(*arguments)
+        except TypeError:
+            return function(*arguments)
+
+    return look_up
 
 
 def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[Ints, Ints, Ints, Ints]:
@@ -71,7 +82,7 @@ def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[I
     return stride, tuple(t // 2 for t in total), tuple(t % 2 for t in total), dilation
 
 
-_known_geometry = lru_cache(maxsize=1024)(_geometry)  # of parameters that a forward pass has checked
+_known_geometry = remembered(_geometry)  # of parameters that a forward pass has checked
 
 
 def _batched(x: Any, n: int) -> Any:
@@ -122,9 +133,7 @@ def check_fit(
     x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, ceil_mode: bool = False
 ) -> None:
     """Raise, with the arithmetic, if the kernel is too large for the spatial dimensions of `x`."""
-    if min(out) >= 1:
-        return
-    for i, name in enumerate(AXES[len(kernel)]):
+    for i, name in enumerate(AXES[len(kernel)] if min(out) < 1 else ""):
         if out[i] < 1:
             dilated = f" with dilation {dilation}" if max(dilation) > 1 else ""
             room = f"({x.shape[i - len(kernel)]} + 2*{padding[i]} - {dilation[i] * (kernel[i] - 1) + 1})"

@@ -12,14 +12,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_cnn import kernels
 from tinygrad_cnn.autograd import Array, Op, array_of, composite, op
-from tinygrad_cnn.ops.conv import AXES, IntOrInts, Ints, check_fit, ints
+from tinygrad_cnn.ops.conv import AXES, IntOrInts, Ints, check_fit, ints, remembered
 from tinygrad_cnn.ops.index import gather
 from tinygrad_cnn.ops.linear import tensordot
 from tinygrad_cnn.ops.reduce import mean
@@ -43,11 +42,12 @@ Windows = tuple[Ints, Ints, Ints, Ints]
 def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> Windows:
     """Kernel size, stride (by default the kernel size), padding and dilation as tuples of `n` ints."""
     kernel = ints("kernel_size", kernel_size, n, 1)
-    stride = kernel if stride is None or stride in ((), []) else ints("stride", stride, n, 1)
+    default = stride is None or (isinstance(stride, tuple | list) and not stride)
+    stride = ints("stride", kernel if default else stride, n, 1)
     return kernel, stride, ints("padding", padding, n, 0), ints("dilation", dilation, n, 1)
 
 
-_known_windows = lru_cache(maxsize=1024)(_windows)  # of parameters that a forward pass has checked
+_known_windows = remembered(_windows)  # of parameters that a forward pass has checked
 
 
 def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:

@@ -96,8 +96,9 @@ def _gradients(g, x, weight, mean, var, eps, dx, dweight, dbias, c0, c1):  # typ
         for n in range(images):
             g_total += sum_run(gp, (n * channels + c) * size, size)
         g_mean = float32(g_total / count)
+        g_centre = g_mean if math.isfinite(g_mean) else float32(0)  # inf - inf would make NaN of an infinite gradient
         for n in range(images):  # g without its mean: then it does no harm that m is rounded
-            dot += _centred_dot(xp, m, gp, g_mean, (n * channels + c) * size, size)
+            dot += _centred_dot(xp, m, gp, g_centre, (n * channels + c) * size, size)
         dweight[c], dbias[c] = float32(dot * rstd), float32(g_total)
         scale = float32(weight[c] * rstd)
         slope = float32(-dot * rstd * rstd / count)
