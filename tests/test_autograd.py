@@ -889,6 +889,66 @@ def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:
     assert grad(y, w)[0].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("targets", [True, False])
+def test_a_hook_that_uses_up_its_own_node_is_told_so(targets: bool) -> None:
+    for act in (lambda x: x.sin(), lambda x: x + 1.0):
+        x = leaf(1.0, 2.0)
+        y = act(x)
+        first, second = (y * y).sum(), (y * 3).sum()
+
+        def use_up(g: tg.Tensor, others: list[tg.Tensor] = [second]) -> None:  # noqa: B006 - emptied on purpose
+            if others:
+                others.pop().backward()
+
+        y.register_hook(use_up)
+        with pytest.raises(RuntimeError, match=r"the graph of (sin|add) at .* is gone"):
+            grad(first, x) if targets else first.backward()
+
+
+def test_a_part_of_the_graph_that_another_thread_uses_up_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = leaf(2.0)
+    square = x * x
+    first, second = square.sum(), (square + x * 3).sum()
+    look = autograd.reachable
+
+    def slowly(edges: list[Any]) -> Any:
+        found = look(edges)
+        first.backward()  # as another thread may, right then
+        return found
+
+    monkeypatch.setattr(autograd, "reachable", slowly)
+    with pytest.raises(RuntimeError, match=r"the graph of mul at .* is gone"):
+        grad(second, x)
+
+
+def test_two_threads_that_use_up_one_graph_are_told_so() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    errors: list[str] = []
+
+    def work(y: tg.Tensor, x: tg.Tensor) -> None:
+        try:
+            grad(y, x)
+        except Exception as error:
+            errors.append(str(error))
+
+    try:
+        for _ in range(50):
+            x = leaf(1.0, 2.0)
+            y = x
+            for _ in range(20):
+                y = (y * x).sin() + x
+            end = y.sum()
+            threads = [threading.Thread(target=work, args=(end, x)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not [text for text in errors if "a backward has used it up" not in text]
+
+
 def test_locks_outlive_one_of_two_graphs() -> None:
     x = leaf(1.0)
     first, second = (x * x).sum(), (x * x).sum()

@@ -41,7 +41,7 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
     "recording.py": 530,
-    "autograd.py": 265,
+    "autograd.py": 270,
     "tensor.py": 700,
     "ops": 3605,
     "kernels": 3900,
