@@ -758,6 +758,19 @@ def test_an_op_of_ones_own_may_keep_what_it_sees_and_makes() -> None:
     assert grad(y, w)[0].tolist() == [1.0, 4.0]
 
 
+def test_a_parameter_may_be_named_as_the_shape_of_an_argument() -> None:
+    @op
+    def scaled(x: Array, *, x_shape: float) -> Any:
+        return x * x_shape
+
+    @scaled.vjp("x")
+    def scaled_grad(g: Array, x_shape: float) -> Array:
+        return g * x_shape
+
+    x = leaf(1.0, 1.0)
+    assert grad(scaled(x, x_shape=3.0).sum(), x)[0].tolist() == [3.0, 3.0]
+
+
 def test_rules_of_ones_own_share_no_memory_with_other_gradients() -> None:
     ones, tensor = np.ones(2), tg.ones(2, dtype=tg.float64)
 
