@@ -860,6 +860,7 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
     counts, moment, interrupted = counted(), 0, True
     while interrupted:
         x, shared, left = leaf(1.0, 2.0), np.array([3.0, 4.0]), [moment]
+        handed = x.detach()
 
         def interrupt(frame: Any, event: str, argument: Any, left: list[int] = left) -> None:
             if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
@@ -873,6 +874,7 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
         try:
             y = tg.einsum("i,i,i->", x * shared, x * x, x) * 2
             assert locks.is_held(x._array)
+            assert not handed.numpy().flags.writeable
             y = y * x.sum()
             y.backward()
         except KeyboardInterrupt:
@@ -883,13 +885,73 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
         assert not locks._guard._is_owned(), moment  # type: ignore[attr-defined]  # as above
         assert not locks.is_held(x._array), moment
         assert counted() == counts, moment
+        assert x._array.flags.writeable, moment
+        assert shared.flags.writeable, moment
         moment += 1
     assert moment > 100
 
 
+def test_ctrl_c_while_another_thread_has_the_guard_stays_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take() -> None:
+        raise KeyboardInterrupt
+
+    x = leaf(1.0)
+    y = x * x
+    monkeypatch.setattr(locks, "_take", take)
+    with pytest.raises(KeyboardInterrupt):
+        locks.is_held(x._array)
+    monkeypatch.undo()
+    assert locks.is_held(x._array)
+    del y
+    assert not locks.is_held(x._array)
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_a_signal_handler_at_any_moment_sees_what_graphs_need_and_changes_nothing(aside: bool) -> None:
+    """It asks, it hands out and it lets go of a graph, wherever that may cut in."""
+    counts, moment, came = counted(), 0, True
+    while came:
+        x, other, left = leaf(1.0, 2.0), leaf(3.0, 4.0), [moment]
+        y, gone = (x * x).exp() * x, [other * other]
+        if aside:
+            counted()
+            with locks._guard:  # as in the midst of a call of locks.py: it is put aside
+                gone.clear()
+        said: list[Any] = []
+
+        def handle(frame: Any, event: str, argument: Any, state: Any = (x, gone, left, said)) -> None:
+            x, gone, left, said = state
+            if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    gone.clear()
+                    said.append((locks.is_held(x._array), x.detach().numpy().flags.writeable))
+
+        sys.setprofile(handle)
+        try:
+            held = locks.is_held(x._array)
+        finally:
+            sys.setprofile(None)
+        came = bool(said)
+        assert held, moment
+        assert locks.is_held(x._array), moment
+        assert said in ([], [(True, False)]), moment
+        gone.clear()
+        assert not locks.is_held(other._array), moment
+        assert grad(y.sum(), x, retain_graph=True)[0].shape == (2,)
+        assert locks.is_held(x._array), moment
+        del y
+        assert not locks.is_held(x._array), moment
+        assert counted() == counts, moment
+        assert x.detach().numpy().flags.writeable, moment
+        moment += 1
+    assert moment > 15
+
+
 def counted() -> int:
     """How many pieces of memory live graphs need."""
-    locks._count()
+    locks._guarded(locks._count)
     return len(locks._counts)
 
 

@@ -188,7 +188,7 @@ class Node:
 
     def __del__(self) -> None:
         if self.values:
-            locks.drop(self.values)
+            locks.release(self.values)
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
