@@ -771,6 +771,62 @@ def test_a_parameter_may_be_named_as_the_shape_of_an_argument() -> None:
     assert grad(scaled(x, x_shape=3.0).sum(), x)[0].tolist() == [3.0, 3.0]
 
 
+@pytest.mark.parametrize("kind", ["several", "a subclass", "a memoryview"])
+def test_whatever_a_kernel_of_ones_own_keeps_it_may_write_to(kind: str) -> None:
+    class Own(np.ndarray[Any, Any]):
+        pass
+
+    whole = np.array([3, 4])
+    behind = whole[:]
+
+    @op(keeps="kept")
+    def scaled(input: Array) -> Any:
+        return input * whole, (whole,) if kind == "several" else whole.view(Own)
+
+    @scaled.vjp("input")
+    def scaled_grad(g: Array, kept: Any) -> Array:
+        return g * np.asarray(kept[0] if kind == "several" else kept)
+
+    room = np.zeros(2)
+
+    @op
+    def exp(input: Array) -> Any:
+        np.exp(input, out=room)
+        return memoryview(room)
+
+    @exp.vjp("input")
+    def exp_grad(g: Array, out: Array) -> Array:
+        return g * out
+
+    x = leaf(0.0, 0.0)
+    y = exp(x) if kind == "a memoryview" else scaled(x)
+    behind[:] = room[:] = 100
+    assert grad(y.sum(), x)[0].tolist() == ([1.0, 1.0] if kind == "a memoryview" else [3.0, 4.0])
+
+
+@pytest.mark.parametrize("make", [memoryview, tg.from_numpy])
+def test_a_rule_of_ones_own_may_return_what_is_no_ndarray_and_keep_it(make: Any) -> None:
+    room = np.zeros(2)
+    kept = make(room)
+
+    @op
+    def twice(input: Array) -> Any:
+        return input * 2
+
+    @twice.vjp("input")
+    def twice_grad(g: Array) -> Any:
+        np.multiply(g, 2, out=room)
+        return kept
+
+    x, y = leaf(1.0, 1.0), leaf(1.0, 1.0)
+    (twice(x * 1) * 3 + twice(y * 1) * 5 + twice(x) + twice(y)).sum().backward()
+    room[:] = 100
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [8.0, 8.0]
+    assert y.grad.tolist() == [12.0, 12.0]
+
+
 def test_rules_of_ones_own_share_no_memory_with_other_gradients() -> None:
     ones, tensor = np.ones(2), tg.ones(2, dtype=tg.float64)
 

@@ -190,7 +190,7 @@ def share(array: Array) -> Array:
 def seal(array: Array) -> Array:
     """The array itself, read-only as long as a live graph needs its memory."""
     if _is_busy():  # nobody would make it writable again
-        return lend(array) if is_held(array) else array  # type: ignore[no-any-return]
+        return lend(array) if is_held(array) else array
     if is_held(array):
         _guarded(_seal, array)
     return array
@@ -207,6 +207,18 @@ def is_of(value: Any, known: Sequence[Any]) -> bool:
         return True
     owner = owner_of(value)
     return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in known)
+
+
+def adopted(value: Any, known: Sequence[Any]) -> Any:
+    """What somebody else's kernel has returned, which may keep it and write to it later: as arrays that are shared.
+
+    That is so even of what is no ndarray: a memoryview or another library's array gives one of the same memory.
+    """
+    if type(value) is tuple:
+        return tuple([adopted(x, known) for x in value])
+    if value is None or isinstance(value, (int, float, list, np.generic)):
+        return value
+    return value if isinstance(value, np.ndarray) and is_of(value, known) else share(np.asarray(value))
 
 
 def lend(value: Any) -> Any:
