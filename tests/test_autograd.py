@@ -947,6 +947,34 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
     assert moment > 100
 
 
+def test_ctrl_c_while_a_graph_is_deleted_leaves_no_array_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python prints and forgets what is raised in a __del__."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # pytest's keeps it, and so the node
+    moment, came = 0, True
+    while came:
+        x, left = leaf(1.0, 2.0), [moment]
+        y = [(x * x).exp()]
+        assert not x.detach().numpy().flags.writeable
+
+        def interrupt(frame: Any, event: str, argument: Any, left: list[int] = left) -> None:
+            if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    raise KeyboardInterrupt
+
+        sys.setprofile(interrupt)
+        try:
+            y.clear()
+        finally:
+            sys.setprofile(None)
+        came = left[0] < 0
+        assert x._array.flags.writeable, moment
+        assert not locks.is_held(x._array), moment
+        moment += 1
+    assert moment > 20
+
+
 def test_ctrl_c_while_another_thread_has_the_guard_stays_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def take() -> None:
         raise KeyboardInterrupt

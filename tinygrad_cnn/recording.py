@@ -187,8 +187,12 @@ class Node:
             locks.release(self.values)
 
     def __del__(self) -> None:
-        if self.values:
+        try:
+            if self.values:
+                locks.release(self.values)
+        except KeyboardInterrupt:  # Python goes on after one in here, so nobody else would end what it cut short
             locks.release(self.values)
+            raise
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
