@@ -758,6 +758,75 @@ def test_an_op_of_ones_own_may_keep_what_it_sees_and_makes() -> None:
     assert grad(y, w)[0].tolist() == [1.0, 4.0]
 
 
+def test_a_parameter_may_be_named_as_the_shape_of_an_argument() -> None:
+    @op
+    def scaled(x: Array, *, x_shape: float) -> Any:
+        return x * x_shape
+
+    @scaled.vjp("x")
+    def scaled_grad(g: Array, x_shape: float) -> Array:
+        return g * x_shape
+
+    x = leaf(1.0, 1.0)
+    assert grad(scaled(x, x_shape=3.0).sum(), x)[0].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("kind", ["several", "a subclass", "a memoryview"])
+def test_whatever_a_kernel_of_ones_own_keeps_it_may_write_to(kind: str) -> None:
+    class Own(np.ndarray[Any, Any]):
+        pass
+
+    whole = np.array([3, 4])
+    behind = whole[:]
+
+    @op(keeps="kept")
+    def scaled(input: Array) -> Any:
+        return input * whole, (whole,) if kind == "several" else whole.view(Own)
+
+    @scaled.vjp("input")
+    def scaled_grad(g: Array, kept: Any) -> Array:
+        return g * np.asarray(kept[0] if kind == "several" else kept)
+
+    room = np.zeros(2)
+
+    @op
+    def exp(input: Array) -> Any:
+        np.exp(input, out=room)
+        return memoryview(room)
+
+    @exp.vjp("input")
+    def exp_grad(g: Array, out: Array) -> Array:
+        return g * out
+
+    x = leaf(0.0, 0.0)
+    y = exp(x) if kind == "a memoryview" else scaled(x)
+    behind[:] = room[:] = 100
+    assert grad(y.sum(), x)[0].tolist() == ([1.0, 1.0] if kind == "a memoryview" else [3.0, 4.0])
+
+
+@pytest.mark.parametrize("make", [memoryview, tg.from_numpy])
+def test_a_rule_of_ones_own_may_return_what_is_no_ndarray_and_keep_it(make: Any) -> None:
+    room = np.zeros(2)
+    kept = make(room)
+
+    @op
+    def twice(input: Array) -> Any:
+        return input * 2
+
+    @twice.vjp("input")
+    def twice_grad(g: Array) -> Any:
+        np.multiply(g, 2, out=room)
+        return kept
+
+    x, y = leaf(1.0, 1.0), leaf(1.0, 1.0)
+    (twice(x * 1) * 3 + twice(y * 1) * 5 + twice(x) + twice(y)).sum().backward()
+    room[:] = 100
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [8.0, 8.0]
+    assert y.grad.tolist() == [12.0, 12.0]
+
+
 def test_rules_of_ones_own_share_no_memory_with_other_gradients() -> None:
     ones, tensor = np.ones(2), tg.ones(2, dtype=tg.float64)
 
@@ -847,6 +916,7 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
     counts, moment, interrupted = counted(), 0, True
     while interrupted:
         x, shared, left = leaf(1.0, 2.0), np.array([3.0, 4.0]), [moment]
+        handed = x.detach()
 
         def interrupt(frame: Any, event: str, argument: Any, left: list[int] = left) -> None:
             if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
@@ -860,6 +930,7 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
         try:
             y = tg.einsum("i,i,i->", x * shared, x * x, x) * 2
             assert locks.is_held(x._array)
+            assert not handed.numpy().flags.writeable
             y = y * x.sum()
             y.backward()
         except KeyboardInterrupt:
@@ -870,13 +941,101 @@ def test_ctrl_c_at_any_moment_leaves_no_array_locked() -> None:
         assert not locks._guard._is_owned(), moment  # type: ignore[attr-defined]  # as above
         assert not locks.is_held(x._array), moment
         assert counted() == counts, moment
+        assert x._array.flags.writeable, moment
+        assert shared.flags.writeable, moment
         moment += 1
     assert moment > 100
 
 
+def test_ctrl_c_while_a_graph_is_deleted_leaves_no_array_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python prints and forgets what is raised in a __del__."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # pytest's keeps it, and so the node
+    moment, came = 0, True
+    while came:
+        x, left = leaf(1.0, 2.0), [moment]
+        y = [(x * x).exp()]
+        assert not x.detach().numpy().flags.writeable
+
+        def interrupt(frame: Any, event: str, argument: Any, left: list[int] = left) -> None:
+            if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    raise KeyboardInterrupt
+
+        sys.setprofile(interrupt)
+        try:
+            y.clear()
+        finally:
+            sys.setprofile(None)
+        came = left[0] < 0
+        assert x._array.flags.writeable, moment
+        assert not locks.is_held(x._array), moment
+        moment += 1
+    assert moment > 20
+
+
+def test_ctrl_c_while_another_thread_has_the_guard_stays_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take() -> None:
+        raise KeyboardInterrupt
+
+    x = leaf(1.0)
+    y = x * x
+    monkeypatch.setattr(locks, "_take", take)
+    with pytest.raises(KeyboardInterrupt):
+        locks.is_held(x._array)
+    monkeypatch.undo()
+    assert locks.is_held(x._array)
+    del y
+    assert not locks.is_held(x._array)
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_a_signal_handler_at_any_moment_sees_what_graphs_need_and_changes_nothing(aside: bool) -> None:
+    """It asks, it hands out and it lets go of a graph, wherever that may cut in."""
+    counts, moment, came = counted(), 0, True
+    while came:
+        x, other, left = leaf(1.0, 2.0), leaf(3.0, 4.0), [moment]
+        y, gone = (x * x).exp() * x, [other * other]
+        if aside:
+            counted()
+            with locks._guard:  # as in the midst of a call of locks.py: it is put aside
+                gone.clear()
+        said: list[Any] = []
+
+        def handle(frame: Any, event: str, argument: Any, state: Any = (x, gone, left, said)) -> None:
+            x, gone, left, said = state
+            if frame.f_code.co_filename == locks.__file__ and event in ("c_return", "call"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    gone.clear()
+                    said.append((locks.is_held(x._array), x.detach().numpy().flags.writeable))
+
+        sys.setprofile(handle)
+        try:
+            held = locks.is_held(x._array)
+        finally:
+            sys.setprofile(None)
+        came = bool(said)
+        assert held, moment
+        assert locks.is_held(x._array), moment
+        assert said in ([], [(True, False)]), moment
+        gone.clear()
+        assert not locks.is_held(other._array), moment
+        assert grad(y.sum(), x, retain_graph=True)[0].shape == (2,)
+        assert locks.is_held(x._array), moment
+        del y
+        assert not locks.is_held(x._array), moment
+        assert counted() == counts, moment
+        assert x.detach().numpy().flags.writeable, moment
+        moment += 1
+    assert moment > 15
+
+
 def counted() -> int:
     """How many pieces of memory live graphs need."""
-    locks._count()
+    locks._guarded(locks._count)
     return len(locks._counts)
 
 
@@ -887,6 +1046,66 @@ def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:
     assert norm.running_mean is not None
     np.testing.assert_allclose(norm.running_mean.tolist(), [0.2, 0.3])
     assert grad(y, w)[0].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("targets", [True, False])
+def test_a_hook_that_uses_up_its_own_node_is_told_so(targets: bool) -> None:
+    for act in (lambda x: x.sin(), lambda x: x + 1.0):
+        x = leaf(1.0, 2.0)
+        y = act(x)
+        first, second = (y * y).sum(), (y * 3).sum()
+
+        def use_up(g: tg.Tensor, others: list[tg.Tensor] = [second]) -> None:  # noqa: B006 - emptied on purpose
+            if others:
+                others.pop().backward()
+
+        y.register_hook(use_up)
+        with pytest.raises(RuntimeError, match=r"the graph of (sin|add) at .* is gone"):
+            grad(first, x) if targets else first.backward()
+
+
+def test_a_part_of_the_graph_that_another_thread_uses_up_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = leaf(2.0)
+    square = x * x
+    first, second = square.sum(), (square + x * 3).sum()
+    look = autograd.reachable
+
+    def slowly(edges: list[Any]) -> Any:
+        found = look(edges)
+        first.backward()  # as another thread may, right then
+        return found
+
+    monkeypatch.setattr(autograd, "reachable", slowly)
+    with pytest.raises(RuntimeError, match=r"the graph of mul at .* is gone"):
+        grad(second, x)
+
+
+def test_two_threads_that_use_up_one_graph_are_told_so() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    errors: list[str] = []
+
+    def work(y: tg.Tensor, x: tg.Tensor) -> None:
+        try:
+            grad(y, x)
+        except Exception as error:
+            errors.append(str(error))
+
+    try:
+        for _ in range(50):
+            x = leaf(1.0, 2.0)
+            y = x
+            for _ in range(20):
+                y = (y * x).sin() + x
+            end = y.sum()
+            threads = [threading.Thread(target=work, args=(end, x)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not [text for text in errors if "a backward has used it up" not in text]
 
 
 def test_locks_outlive_one_of_two_graphs() -> None:

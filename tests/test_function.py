@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import graph
+from tinygrad_cnn import graph, locks
 from tinygrad_cnn.autograd import Function
 
 
@@ -158,6 +158,28 @@ def test_a_tensor_that_is_an_attribute_of_ctx_is_locked_too() -> None:
     assert x.grad.tolist() == [2.0, 4.0]
     with tg.no_grad():
         y.mul_(3)
+
+
+def test_an_array_of_the_users_stays_read_only_while_the_graph_lives() -> None:
+    class Attribute(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            ctx.twice = x * 2  # is told to the locks after what was saved
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return ctx.twice * g
+
+    data = np.array([1.0, 2.0])
+    x = tg.from_numpy(data).requires_grad_()
+    y = Attribute.apply(x)
+    for _ in range(2):
+        assert locks.is_held(x._array)
+        assert not data.flags.writeable
+    y.sum().backward()
+    assert data.flags.writeable
 
 
 def test_backward_may_return_one_tensor_twice_keep_it_and_write_to_its_gradient() -> None:

@@ -41,8 +41,8 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
-    "recording.py": 530,
-    "autograd.py": 265,
+    "recording.py": 535,
+    "autograd.py": 270,
     "tensor.py": 700,
     "ops": 3605,
     "kernels": 3970,

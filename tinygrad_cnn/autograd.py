@@ -178,20 +178,26 @@ def _drive(
                 node, g = pending.take()
                 if needed is not None and node not in needed:
                     continue
-                if node.edges is None:  # used up by another backward: before this one, or inside it, in a hook
+                if (edges := node.edges) is None:
                     raise _gone(node)
                 if node.hooks:
                     g = _run_hooks(node, g, create_graph)
+                    edges = _edges(node)  # a backward in a hook may have used it up
                 wants = node.plan.wants  # which of its arguments get a gradient
                 if needed is not None:
                     if node in wanted:  # the gradient of an op's result was asked for
                         found[node] = g if create_graph else g.copy()
-                    wants = tuple([edge in needed for edge in node.edges])
-                if create_graph:
-                    with labelled_as_gradient(node):
+                    wants = tuple([edge in needed for edge in edges])
+                try:
+                    if create_graph:
+                        with labelled_as_gradient(node):
+                            step(node, g, wants, pending, create_graph, now)
+                    else:
                         step(node, g, wants, pending, create_graph, now)
-                else:
-                    step(node, g, wants, pending, create_graph, now)
+                except Exception:
+                    if node.edges is None:  # another thread's backward has used it up meanwhile
+                        raise _gone(node) from None
+                    raise
                 if not retain_graph:
                     node.release()
             for leaf, g in pending.items():
@@ -293,14 +299,19 @@ def reachable(edges: list[Any]) -> tuple[list[Node], list[Variable]]:
             continue
         seen.add(edge)
         if type(edge) is Node:
-            if edge.edges is None:
-                raise _gone(edge)
             nodes.append(edge)
-            stack += edge.edges
+            stack += _edges(edge)
         else:
             leaves.append(edge)
     nodes.sort(key=age, reverse=True)
     return nodes, leaves
+
+
+def _edges(node: Node) -> tuple[Edge | None, ...]:
+    """The edges of a node that no backward has used up, neither before nor, in another thread, meanwhile."""
+    if (edges := node.edges) is None:
+        raise _gone(node)
+    return edges
 
 
 def _gone(node: Node) -> RuntimeError:
@@ -314,7 +325,7 @@ def leading_to(order: list[Node], wanted: set[Edge]) -> set[Edge]:
     """The targets and all nodes that lead to one."""
     needed = set(wanted)
     for node in reversed(order):
-        if not needed.isdisjoint(node.edges or ()):
+        if not needed.isdisjoint(_edges(node)):
             needed.add(node)
     return needed
 

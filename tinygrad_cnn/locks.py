@@ -15,11 +15,12 @@ training loop the graph is gone by then. So `hold` and `release`, which run once
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,8 +28,10 @@ from numpy import ndarray
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-# Reentrant, because a signal's handler may compute, or save a model, in the midst of the functions below.
+# It knows its owner, because a signal's handler may compute, or save a model, in the midst of the functions below. What
+# it releases is put aside, and what it asks is answered without the figures.
 _guard = threading.RLock()
+_is_busy: Callable[[], bool] = _guard._is_owned  # type: ignore[attr-defined]
 # Called by hand, which takes a third of the time of `with`; inside the `try`, since Ctrl-C may come right after it.
 _take, _give = _guard.acquire, _guard.release
 if hasattr(os, "register_at_fork"):  # the child must not find it taken by a thread that it does not have
@@ -43,7 +46,7 @@ _shared: dict[int, weakref.ref[Array]] = {}
 # list is being counted, it is in both.
 _fresh: dict[int, list[Any]] = {}
 _counted: dict[int, list[Array]] = {}
-_dropped: deque[list[Any]] = deque()  # the lists of nodes that went while the guard was taken
+_dropped: deque[list[Any]] = deque()  # the lists that were released in the midst of a change
 
 
 class Arrays(tuple[Any, ...]):
@@ -64,72 +67,81 @@ def hold(values: list[Any], more: Sequence[Any]) -> None:
 
     A copy takes the place of a shared array, which is sealed, and comes after all others.
     """
-    originals: list[Array] = []
-    if _shared:
-        more = [*(_own(x, originals) for x in more), *originals]
+    start = len(values)
     values += more
     _fresh[id(values)] = values
-    for array in originals:
-        seal(array)
+    if not _shared:  # looked at after `_fresh` was told: who shares an array from now on finds that it is needed
+        return
+    originals: list[Array] = []
+    own = [_own(x, originals) for x in more]
+    if originals:
+        values[start:] = [*own, *originals]
+        _fresh[id(values)] = values  # another thread may have counted it meanwhile
+        for array in originals:
+            seal(array)
 
 
 def _own(value: Any, originals: list[Array]) -> Any:
     """The value, or its copy where others may write to it: then it is put to the originals."""
     if type(value) is Arrays:
         return Arrays(_own(x, originals) for x in value)
-    if type(value) is ndarray and id(owner_of(value)) in _shared:
+    if isinstance(value, ndarray) and id(owner_of(value)) in _shared:
         originals.append(value)
         return value.copy()
     return value
 
 
 def release(values: list[Any]) -> None:
-    """A node no longer needs these values, and the list gets empty. What no other node needs can be written to."""
+    """A node no longer needs these values, and the list gets empty. What no other node needs can be written to.
+
+    A deleted node does so at any moment: the collector, or a signal's handler, runs in the midst of what is below.
+    """
     key = id(values)
     _fresh.pop(key, None)
     if key in _counted:
-        _uncount(key)
+        if _is_busy():
+            _dropped.append(values)
+        else:
+            _guarded(_uncount, key)
     values.clear()
 
 
-def drop(values: list[Any]) -> None:
-    """As `release`, for a node that is deleted: that may happen at any moment, also in the midst of what is below."""
-    if _guard._is_owned():  # type: ignore[attr-defined]  # the collector runs in the midst of that
-        _dropped.append(values)
-    else:
-        release(values)
+def _guarded(act: Callable[..., None], *args: Any) -> None:
+    """Call one of the functions below, which alone change what is counted and sealed: one call at a time."""
+    try:
+        _take()
+        act(*args)
+    finally:
+        try:  # noqa: SIM105 - Ctrl-C might come in the midst of `suppress`
+            _give()
+        except RuntimeError:
+            pass  # it was not taken: Ctrl-C came while another thread had it
 
 
 def _count() -> None:
     """Count what nodes have saved since the last time, and no longer what was put aside."""
-    try:
-        _take()
-        while _dropped:
-            release(_dropped[0])
-            _dropped.popleft()
-        for key in list(_fresh):
-            if (values := _fresh.get(key)) is None:
-                continue
-            counted = _counted.setdefault(key, [])
-            _subtract(counted)  # Ctrl-C cut the last time short
-            for array in arrays_in(values):
-                owner = id(owner_of(array))
-                _counts[owner] = _counts.get(owner, 0) + 1
-                counted.append(array)  # no call comes between, and so no Ctrl-C
-            if _fresh.pop(key, None) is None:  # another thread has released it meanwhile
-                _uncount(key)
-    finally:
-        _give()
+    for key in list(_fresh):
+        counted = _counted.setdefault(key, [])
+        if (values := _fresh.get(key)) is None:  # another thread has released it, perhaps before it could see `counted`
+            _uncount(key)
+            continue
+        arrays = arrays_in(values)
+        if any(map(operator.is_not, counted, arrays)):  # of a list that had this id, and whose end Ctrl-C cut short
+            _subtract(counted)
+        for array in arrays[len(counted) :]:  # Ctrl-C may have cut the last time short
+            owner = id(owner_of(array))
+            _counts[owner] = _counts.get(owner, 0) + 1
+            counted.append(array)  # no call comes between, and so no Ctrl-C
+        _fresh.pop(key, None)
+    while _dropped:
+        _uncount(id(_dropped[0]))
+        _dropped.popleft()
 
 
 def _uncount(key: int) -> None:
-    try:
-        _take()
-        if (counted := _counted.get(key)) is not None:
-            _subtract(counted)
-            del _counted[key]
-    finally:
-        _give()
+    if (counted := _counted.get(key)) is not None:
+        _subtract(counted)
+        del _counted[key]
 
 
 def _subtract(counted: list[Array]) -> None:
@@ -140,10 +152,22 @@ def _subtract(counted: list[Array]) -> None:
         if count > 1:
             _counts[key] = count - 1
         else:
-            for sealed in _sealed.pop(key, ()):
+            for sealed in _sealed.get(key, ()):
                 sealed.setflags(write=True)
+            _sealed.pop(key, None)  # after that, since Ctrl-C may come between
             del _counts[key]
         del counted[-1]
+
+
+def _seal(array: Array) -> None:
+    owner = owner_of(array)
+    key = id(owner)
+    # NumPy would not set the flag of foreign memory again; that came in as an ndarray, so graphs have copies of it.
+    if key in _counts and owner.base is None and (key in _sealed or owner.flags.writeable):
+        for x in (owner, array):
+            if x.flags.writeable:
+                _sealed.setdefault(key, []).append(x)  # before, since Ctrl-C may come between
+                x.setflags(write=False)
 
 
 def arrays_in(values: Sequence[Any]) -> list[Array]:
@@ -165,17 +189,10 @@ def share(array: Array) -> Array:
 
 def seal(array: Array) -> Array:
     """The array itself, read-only as long as a live graph needs its memory."""
-    if _fresh or _dropped:
-        _count()
-    with _guard:
-        owner = owner_of(array)
-        key = id(owner)
-        # NumPy would not set the flag of foreign memory again; that came in as an ndarray, so graphs have copies of it.
-        if key in _counts and owner.base is None and (key in _sealed or owner.flags.writeable):
-            for x in (owner, array):
-                if x.flags.writeable:
-                    x.setflags(write=False)
-                    _sealed.setdefault(key, []).append(x)
+    if _is_busy():  # nobody would make it writable again
+        return lend(array) if is_held(array) else array
+    if is_held(array):
+        _guarded(_seal, array)
     return array
 
 
@@ -190,6 +207,18 @@ def is_of(value: Any, known: Sequence[Any]) -> bool:
         return True
     owner = owner_of(value)
     return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in known)
+
+
+def adopted(value: Any, known: Sequence[Any]) -> Any:
+    """What somebody else's kernel has returned, which may keep it and write to it later: as arrays that are shared.
+
+    That is so even of what is no ndarray: a memoryview or another library's array gives one of the same memory.
+    """
+    if type(value) is tuple:
+        return tuple([adopted(x, known) for x in value])
+    if value is None or isinstance(value, (int, float, list, np.generic)):
+        return value
+    return value if isinstance(value, np.ndarray) and is_of(value, known) else share(np.asarray(value))
 
 
 def lend(value: Any) -> Any:
@@ -210,9 +239,13 @@ def hand_out(array: Array) -> Array:
 
 def is_held(array: Array) -> bool:
     """Whether a live graph needs the memory of `array`."""
+    owner = array if array.base is None else owner_of(array)
+    if _is_busy():  # the figures are being changed, but the lists hold all that they are made of
+        lists = [*_fresh.values(), *_counted.values()]
+        return any(owner_of(x) is owner for values in lists for x in arrays_in(values))
     if _fresh or _dropped:
-        _count()
-    return id(array if array.base is None else owner_of(array)) in _counts
+        _guarded(_count)
+    return id(owner) in _counts
 
 
 def writeable(variable: Any) -> Array:

@@ -187,8 +187,12 @@ class Node:
             locks.release(self.values)
 
     def __del__(self) -> None:
-        if self.values:
-            locks.drop(self.values)
+        try:
+            if self.values:
+                locks.release(self.values)
+        except KeyboardInterrupt:  # Python goes on after one in here, so nobody else would end what it cut short
+            locks.release(self.values)
+            raise
 
     def __repr__(self) -> str:
         return f"<{self.op.name} at {self.where}>"
@@ -405,11 +409,7 @@ class Op(Generic[P]):
 
     def _compute_foreign(self, values: list[Any], params: dict[str, Any]) -> Any:
         """As `_compute`, for somebody else's kernel, which may keep what it returns and write to it later."""
-        out = self._compute([locks.lend(x) for x in values], params)
-        for x in out if type(out) is tuple else (out,):
-            if not locks.is_of(x, values):
-                locks.share(x)
-        return out
+        return locks.adopted(self._compute([locks.lend(x) for x in values], params), values)
 
     def record(
         self, arrays: Sequence[Any], params: dict[str, Any], edges: tuple[Any, ...], key: int, out: Any, kept: Any,
@@ -506,8 +506,8 @@ class Op(Generic[P]):
             return reading.function(g, *values)
         found = reading.function(_lent(g), *map(_lent, values))
         if type(found) in (list, tuple):
-            return [x if locks.is_of(x, (g,)) else x.copy() for x in found]
-        return found if locks.is_of(found, (g,)) else found.copy()  # the rule may have kept it
+            return [_own_gradient(x, g) for x in found]
+        return _own_gradient(found, g)
 
     def _recorded(self, node: Node, name: str, value: Any) -> Any:
         """A saved value as the Tensor that it was, so that what a rule computes with it is recorded."""
@@ -602,6 +602,13 @@ def _lent(x: Any) -> Any:
     if not isinstance(x, Variable):
         return locks.lend(x)
     return x if x.tracked and x.node is None else wrap(locks.lend(x._array), x.node)
+
+
+def _own_gradient(found: Any, g: Any) -> Any:
+    """What somebody else's rule has returned, which may have kept it: as an array of its own, unless it is of `g`."""
+    if found is None or (isinstance(g, Variable) and isinstance(found, Variable)):
+        return found
+    return found if isinstance(found, np.ndarray) and locks.is_of(found, (g,)) else np.array(array_of(found))
 
 
 def _as_it_was(value: Any, edge: Node | Variable | None) -> Any:

@@ -48,7 +48,7 @@ class Plan:
         wanted = {name for rule in (op.fused, *[rule for _, rule in rules]) if rule for name in rule.names}
         unsaved = {*op.statics, "needs", *(["index"] if op.variadic else [])}
         places = {} if op.variadic else op.places
-        of_shape = {f"{name}_shape": i for name, i in places.items()}
+        of_shape = {f"{name}_shape": i for name, i in places.items() if f"{name}_shape" not in op.statics}
         arrays = sorted(wanted & places.keys())
         shapes = sorted(wanted & of_shape.keys())
         self.others = sorted(wanted - {*arrays, *shapes, *unsaved})
