@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -272,7 +273,7 @@ def test_no_grad_and_enable_grad_nest() -> None:
 
 @pytest.mark.parametrize("decorate", [tg.no_grad, tg.no_grad()])
 def test_no_grad_as_a_decorator(decorate: Any) -> None:
-    @decorate  # type: ignore[untyped-decorator]
+    @decorate  # type: ignore[untyped-decorator]  # a class or an instance of it, so Any
     def double(t: tg.Tensor) -> tg.Tensor:
         return t * 2
 
@@ -792,7 +793,7 @@ def test_whatever_a_kernel_of_ones_own_keeps_it_may_write_to(kind: str) -> None:
     @op
     def exp(input: Array) -> Any:
         np.exp(input, out=room)
-        return memoryview(room)
+        return memoryview(room)  # type: ignore[arg-type]  # an array is a buffer from Python 3.12 on, by the types
 
     @exp.vjp("input")
     def exp_grad(g: Array, out: Array) -> Array:
@@ -1050,7 +1051,8 @@ def test_running_averages_that_a_graph_needs_are_left_to_it() -> None:
 
 @pytest.mark.parametrize("targets", [True, False])
 def test_a_hook_that_uses_up_its_own_node_is_told_so(targets: bool) -> None:
-    for act in (lambda x: x.sin(), lambda x: x + 1.0):
+    acts: list[Callable[[tg.Tensor], tg.Tensor]] = [lambda x: x.sin(), lambda x: x + 1.0]
+    for act in acts:
         x = leaf(1.0, 2.0)
         y = act(x)
         first, second = (y * y).sum(), (y * 3).sum()

@@ -241,7 +241,7 @@ def test_an_optimizer_of_ones_own() -> None:
 
 def test_hooks_of_a_step_of_ones_own_and_of_a_copy() -> None:
     class Own(optim.SGD):
-        def step(self, by: float = 1.0) -> Any:  # type: ignore[override]
+        def step(self, by: float = 1.0) -> Any:  # type: ignore[override]  # arguments of its own: the case tested
             seen.append(by)
             return super().step()
 

@@ -151,7 +151,7 @@ def test_what_speaks_of_workers_is_kept():
     ids=str,
 )
 def test_the_loader_refuses_what_theirs_refuses(how, message):
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):  # noqa: PT011 - their words are not ours to test
         peer.DataLoader(range(3), **how)
     with pytest.raises(ValueError, match=rf"^DataLoader: {re.escape(message)}"):
         data.DataLoader(range(3), **how)

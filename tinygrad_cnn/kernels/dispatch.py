@@ -115,7 +115,7 @@ def conv(x: Array, w: Array, b: Array | None, stride: Ints, padding: Ints, dilat
     if chosen.name == "pointwise":
         return pointwise.conv(x, w, b, stride, groups)
     fast = _usable(chosen.name, x, w, b)
-    if fast is not None and chosen.name != chosen.spare:  # Winograd's
+    if fast is not None and chosen.is_winograd:
         y = fast.conv(_packed(x), _packed(w), b, padding)
         if y is not None:
             return y  # type: ignore[no-any-return]
@@ -163,7 +163,7 @@ def conv_backward(
     """`reference.conv_backward`, by the fastest kernels for these shapes."""
     geometry = (stride, padding, dilation, groups)
     chosen = choice.for_conv(x.shape, w.shape, *geometry, _choice, threads.get_num_threads())
-    if chosen.name != chosen.spare and (needs[0] or needs[1]) and g.shape == chosen.shape:
+    if chosen.is_winograd and (needs[0] or needs[1]) and g.shape == chosen.shape:
         winograd = _usable(chosen.name, x, w, g)
         found = winograd and winograd.conv_backward(_packed(g), _packed(x), _packed(w), padding, needs[0], needs[1])
         if found:

