@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
+from functools import lru_cache
 
 import graphviz
 
@@ -44,6 +45,7 @@ def text_width(text: str, size: int, bold: bool) -> int:
     return math.ceil(total * size / 1000)
 
 
+@lru_cache(maxsize=4096)  # the same shapes and names stand in a large picture again and again
 def cell(text: str, size: int, bold: bool, align: str = "CENTER") -> str:
     """One cell with one line of text, which is only text: nothing in it is a command to DOT."""
     shown = printable(text)

@@ -31,6 +31,7 @@ __all__ = ["OPTIONS", "Drawing", "check_names", "drawing_of"]
 
 FONT = "Helvetica"  # the layout knows its widths, and every machine has it or one like it
 OPTIONS = ("theme", "direction", "parameters", "fold", "legend", "overlay", "backward", "at", "ready")
+_BOX = "rounded,filled"  # an op's box; what most nodes and edges share is said once, of all of them
 _STRAIGHT = "1000"  # how much an edge from one rank to the next wants to be straight; those that skip ranks yield
 _BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")  # no line ends inside of them
 _MOST_SKIPPED = 3_000  # ranks; bending edges around boxes takes a second or two for so many, and soon minutes
@@ -148,6 +149,7 @@ class Drawing:
             },
             node_attr={
                 "fontname": FONT, "fontcolor": theme.ink, "color": theme.line, "margin": "0.08,0.04", "height": "0.3",
+                "shape": "box", "style": _BOX,
             },
             edge_attr={
                 "fontname": FONT, "fontcolor": theme.faint, "color": theme.line, "fontsize": "9", "arrowsize": "0.6",
@@ -185,7 +187,7 @@ class Drawing:
             with dot.subgraph(name=name) as cluster:
                 cluster.attr(
                     label=self._cluster_title(child, members, place), style="dashed,rounded", color=self.theme.line,
-                    fontcolor=self.theme.faint, labeljust="l", labelloc="t", margin="8", tooltip=tip(child),
+                    fontcolor=self.theme.faint, margin="8", tooltip=tip(child),
                 )  # fmt: skip
                 self._fill(cluster, members, child)
 
@@ -215,7 +217,7 @@ class Drawing:
         with dot.subgraph(name=mark) as cluster:
             cluster.attr(
                 label=_titled([(name, SMALL, False)], place), style="dotted,rounded", color=self.theme.line,
-                fontcolor=self.theme.faint, labeljust="l", margin="6",
+                fontcolor=self.theme.faint, margin="6",
             )  # fmt: skip
             for node in run:
                 self._node(cluster, node)
@@ -277,7 +279,7 @@ class Drawing:
         if self._is_plain(node):
             text = self._label((f"{node.name} {words}".strip() + times, SMALL, False))
             plain = {"color": self.theme.page, "margin": "0.04,0.02", "height": "0.2", "width": "0.2"}
-            dot.node(name, text, shape="box", style="rounded", tooltip=tooltip, **plain)
+            dot.node(name, text, style="rounded", tooltip=tooltip, **plain)
             return
         lines = [(self._op_title(node) + times, 12, True), (self._subtitle(node, words), SMALL, False)]
         if node.order:
@@ -296,9 +298,9 @@ class Drawing:
         style, fill, line = self._look(node, value)
         alarming = is_here or (self.paint is not None and self.paint.is_alarm(value))
         dot.node(
-            name, self._label(*lines), shape="box", tooltip=tooltip, style=style, fillcolor=fill,
+            name, self._label(*lines), tooltip=tooltip, style=style, fillcolor=fill,
             color=self.theme.alarm if alarming else self.theme.gradient if is_ready else line,
-            penwidth="3" if alarming else "2" if is_ready else "1",
+            penwidth="3" if alarming else "2" if is_ready else None,
         )  # fmt: skip
 
     def _label(self, *lines: tuple[str, int, bool]) -> str:
@@ -322,17 +324,17 @@ class Drawing:
         """Whether an op is a grey box, since no gradient flows to it, where others have one."""
         return self.untracked and not node.tracked and not node.error and not self._is_plain(node)
 
-    def _look(self, node: GraphNode, value: Any) -> tuple[str, str, str]:
-        """The style, fill and line of an op's box."""
+    def _look(self, node: GraphNode, value: Any) -> tuple[str | None, str, str | None]:
+        """The style, fill and line of an op's box; None where they are the usual ones."""
         theme = self.theme
-        line = theme.gradient if node.order else theme.line
-        dashes = ",dashed" if node.family == "folded module" else ""
+        line = theme.gradient if node.order else None
+        style = f"{_BOX},dashed" if node.family == "folded module" else None
         if self.paint:
-            return f"rounded,filled{dashes}", theme.page if value is None else self.paint.colour(value), line
+            return style, theme.page if value is None else self.paint.colour(value), line
         if self.is_grey(node):
-            return "rounded,filled,dashed", theme.tints["no gradient"], line
+            return f"{_BOX},dashed", theme.tints["no gradient"], line
         fill = theme.page if node.family == "shape only" else theme.tints[node.family]
-        return f"rounded,filled{dashes}", fill, line
+        return style, fill, line
 
     def _failed(self, dot: graphviz.Digraph, node: GraphNode, tooltip: str) -> None:
         """The op at which the run ended: a sharp red box, with the shapes that came in and what it complained of."""
@@ -340,7 +342,7 @@ class Drawing:
         lines += [(f"{name} {shape}", SMALL, True) for name, shape, _ in node.operands]
         lines += [(line, SMALL, False) for line in textwrap.wrap(printable(node.error), 48)]
         dot.node(
-            f"n{node.id}", label(*lines), shape="box", style="filled", tooltip=tooltip, penwidth="3",
+            f"n{node.id}", label(*lines), style="filled", tooltip=tooltip, penwidth="3",
             fillcolor=self.theme.tints["failed"], color=self.theme.alarm,
         )  # fmt: skip
 
@@ -404,14 +406,14 @@ class Drawing:
         source, target = self.graph[edge.source], self.graph[edge.target]
         is_gradient = source.order > 0
         width = 0.6 + 0.3 * math.log10(max(edge.nbytes, 1))
-        words = "" if source.kind in ("parameter", "buffer") else self._beside(shape_text(edge))
+        words = None if source.kind in ("parameter", "buffer") else self._beside(shape_text(edge))
         ends = f"n{edge.source}", f"n{edge.target}"
         side = self.sides.get("->".join(ends))
         dot.edge(
             *ends, label=words, tailport=side, headport=side, penwidth=f"{width:.2f}",
-            style="dashed" if is_gradient else "dotted" if is_view(source, target) else "solid",
-            color=self.theme.gradient if is_gradient else self.theme.line,
-            weight=_STRAIGHT if self.ranks[edge.target] == self.ranks[edge.source] + 1 else "1",
+            style="dashed" if is_gradient else "dotted" if is_view(source, target) else None,
+            color=self.theme.gradient if is_gradient else None,
+            weight=_STRAIGHT if self.ranks[edge.target] == self.ranks[edge.source] + 1 else None,
             tooltip=tip(f"{edge.argument}: {shape_text(edge)}, {edge.nbytes:,} bytes".removeprefix(": ")),
         )  # fmt: skip
 
