@@ -32,9 +32,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FLOAT32 = np.dtype(np.float32)
 Kernels = Literal["auto", "fast", "reference"]
 
-# Below these sizes NumPy is as quick, and a first call that compiles for seconds would surprise.
-SMALL_ARRAY = 4096
-SMALL_LOSS = 64
+# Below these sizes there are only some tens of microseconds to gain, and a first call that compiles for seconds would
+# surprise. NumPy's maximum is as quick as ReLU's kernel up to MEDIUM_ARRAY.
+SMALL_ARRAY = 256
+SMALL_LOSS = 32
 MEDIUM_ARRAY = 8192
 WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
 MANY_CLASSES = 256
@@ -207,7 +208,7 @@ def _in_parts(x: Array, work: int, convolve: Callable[[slice], Array]) -> list[A
 
     For what the fast kernels do not do, such as float64. BLAS has one thread in each.
     """
-    if _choice == "reference" or len(x) * work < choice.SMALL_CONV:
+    if _choice == "reference" or len(x) * work < threads.WORTH_SHARING:
         return [convolve(slice(0, len(x)))]
     cuts = threads.parts(len(x), len(x) * work)
     found = [x] * len(cuts)
