@@ -42,12 +42,12 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
     "recording.py": 535,
-    "autograd.py": 270,
+    "autograd.py": 275,
     "tensor.py": 700,
-    "ops": 3605,
-    "kernels": 3970,
+    "ops": 3625,
+    "kernels": 3980,
     "nn": 2210,
-    ".": 26350,
+    ".": 26370,
 }
 
 

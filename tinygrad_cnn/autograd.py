@@ -9,7 +9,10 @@ itself. How ops record themselves is told in recording.py, whose names can be ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -256,12 +259,20 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: Pending, create_g
             gx = sum_to(gx, shape=target.shape)
         if gx.dtype is not target.dtype and gx.dtype != target.dtype:
             gx = cast(gx, dtype=target.dtype)
-        # A leaf's gradient becomes the user's own array, so it must share memory with nothing.
-        if target is not edge and not create_graph:
-            known = gx is g or gx.base is not None or not gx.flags.writeable
-            shared = known or locks.is_of(gx, locks.arrays_in(node.values))
-            gx = gx.copy() if shared or len([x for x in gradients if x is gx]) > 1 else gx
+        if target is not edge and not create_graph and _is_shared(gx, g, node.values, gradients):
+            gx = gx.copy()  # a leaf's gradient becomes the user's own array
         pending.add(edge, gx)
+
+
+def _is_shared(found: Any, g: Any, values: Sequence[Any], gradients: Sequence[Any]) -> bool:
+    """Whether a gradient that a rule has found may share memory with what the rule was given or with another gradient.
+
+    What is of the memory of `found` and not itself would be a view of it; only `g` can be one, as no rule of ours
+    returns the array that a saved view is of, and what others' rules return is copied before if it is not of `g`.
+    """
+    if found.base is not None or g.base is found or not found.flags.writeable:
+        return True
+    return sum(map(is_, (g, *values, *gradients), repeat(found))) > 1
 
 
 def _edge(out: Any) -> Any:

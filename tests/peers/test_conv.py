@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peers.compare import compare, raises_alike
-from tinygrad_cnn.ops import conv
+from tinygrad_cnn.ops import conv, pool
 from tinygrad_cnn.ops.conv import conv_input, conv_weight
 from tinygrad_cnn.tensor import Tensor
 
@@ -251,3 +251,17 @@ def test_errors(name, shapes, kwargs, message):
 def test_mixed_dtypes_are_refused():
     x, w = np.zeros((1, 1, 4, 4), np.float32), np.zeros((1, 1, 3, 3))
     raises_alike(conv.conv2d, F.conv2d, x, w, match="conv2d: x is float32, weight is float64, expected one dtype")
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation"])
+def test_what_was_right_before_lets_no_float_pass(name: str) -> None:
+    """(1.0, 1.0) is equal to (1, 1), whose geometry is known by then."""
+    x, w = np.ones((1, 1, 6, 6), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    for known in (1, (1, 1), [1, 1], np.int64(1), True):
+        conv.conv2d(x, w, **{name: known})
+        pool.max_pool2d(x, 3, **{name: known})
+    for wrong in (1.0, (1.0, 1.0), (1, 1.0), "1"):
+        with pytest.raises((TypeError, ValueError), match=f"{name} is "):
+            conv.conv2d(x, w, **{name: wrong})
+        with pytest.raises((TypeError, ValueError), match=f"{name} is "):
+            pool.max_pool2d(x, 3, **{name: wrong})

@@ -14,7 +14,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from tinygrad_cnn.ops.reduce import sum
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
+T = TypeVar("T")
 Ints = tuple[int, ...]
 IntOrInts = int | Sequence[int]
 
@@ -52,19 +54,27 @@ def ints(name: str, value: Any, n: int, least: int) -> Ints:
     return numbers
 
 
-def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, whose results are kept; not those for arrays of no dimensions, which cannot be looked up."""
-    known = lru_cache(maxsize=1024)(function)
+def remembered(function: Callable[..., T]) -> Callable[..., T]:
+    """`function`, whose results are kept, where the arguments are numbers, words and tuples of ints.
 
-    def look_up(*arguments: Any) -> Any:
-        try:
+    To look up, (1.0, True) is as good as (1, 1), and it must not pass for that.
+    """
+    known = lru_cache(maxsize=1024, typed=True)(function)
+
+    def look_up(*arguments: Any) -> T:
+        inside = chain.from_iterable(filter(_is_tuple, arguments))
+        if _PLAIN.issuperset(map(type, arguments)) and _INT.issuperset(map(type, inside)):
             return known(*arguments)
-        except TypeError:
-            return function(*arguments)
+        return function(*arguments)
 
     return look_up
 
 
+_PLAIN, _INT = frozenset((int, bool, str, tuple, type(None))), frozenset((int,))
+_is_tuple = tuple.__instancecheck__
+
+
+@remembered
 def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[Ints, Ints, Ints, Ints]:
     """Stride, padding, extra zeros behind the input, dilation. Only "same" with an even reach has such extra zeros."""
     n = len(kernel)
@@ -80,9 +90,6 @@ def _geometry(kernel: Ints, stride: Any, padding: Any, dilation: Any) -> tuple[I
         raise ValueError(f"padding is 'same' and stride is {stride}, 'same' expects stride 1")
     total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     return stride, tuple(t // 2 for t in total), tuple(t % 2 for t in total), dilation
-
-
-_known_geometry = remembered(_geometry)  # of parameters that a forward pass has checked
 
 
 def _batched(x: Any, n: int) -> Any:
@@ -106,22 +113,22 @@ def _cropped(x: Any, shape: Ints) -> Any:
     return x if x.shape == shape else x[tuple(slice(s) for s in shape)]
 
 
-def _check(n: int, x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
-    """Raise unless the shapes and dtypes of the three arrays fit each other."""
+def _check_shapes(n: int, x: Ints, weight: Ints, groups: int, transposed: bool) -> None:
+    """Raise unless the shapes of input and weight fit each other."""
     axes = ", ".join(AXES[n])
-    if weight.ndim != n + 2:
-        raise ValueError(f"weight has {weight.ndim} dimensions {weight.shape}, expected {n + 2}")
-    if x.ndim not in (n + 1, n + 2):
-        raise ValueError(f"x has {x.ndim} dimensions {x.shape}, expected (N, C, {axes}) or (C, {axes})")
-    if operator.index(groups) < 1 or len(weight) % groups:
-        raise ValueError(f"groups is {groups}, expected a divisor of weight's first dimension {weight.shape}")
-    channels = x.shape[-n - 1]
-    inputs, outputs = weight.shape[1] * groups, len(weight)
-    if transposed:
-        inputs, outputs = outputs, inputs
+    if len(weight) != n + 2:
+        raise ValueError(f"weight has {len(weight)} dimensions {weight}, expected {n + 2}")
+    if len(x) not in (n + 1, n + 2):
+        raise ValueError(f"x has {len(x)} dimensions {x}, expected (N, C, {axes}) or (C, {axes})")
+    if operator.index(groups) < 1 or weight[0] % groups:
+        raise ValueError(f"groups is {groups}, expected a divisor of weight's first dimension {weight}")
+    channels, inputs = x[-n - 1], weight[0] if transposed else weight[1] * groups
     if channels != inputs:
         within = f" with groups={groups}" if groups > 1 else ""
-        raise ValueError(f"x has {channels} channels {x.shape}, weight expects {inputs} {weight.shape}{within}")
+        raise ValueError(f"x has {channels} channels {x}, weight expects {inputs} {weight}{within}")
+
+
+def _check_bias_and_dtypes(x: Any, weight: Any, bias: Any, outputs: int) -> None:
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"bias is {bias.shape}, weight {weight.shape} expects ({outputs},)")
     if x.dtype != weight.dtype or (bias is not None and bias.dtype != x.dtype):
@@ -130,16 +137,16 @@ def _check(n: int, x: Any, weight: Any, bias: Any, groups: int, transposed: bool
 
 
 def check_fit(
-    x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, ceil_mode: bool = False
+    x: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints, ceil_mode: bool = False
 ) -> None:
-    """Raise, with the arithmetic, if the kernel is too large for the spatial dimensions of `x`."""
+    """Raise, with the arithmetic, if the kernel is too large for the spatial dimensions of an input of shape `x`."""
     for i, name in enumerate(AXES[len(kernel)] if min(out) < 1 else ""):
         if out[i] < 1:
             dilated = f" with dilation {dilation}" if max(dilation) > 1 else ""
-            room = f"({x.shape[i - len(kernel)]} + 2*{padding[i]} - {dilation[i] * (kernel[i] - 1) + 1})"
+            room = f"({x[i - len(kernel)]} + 2*{padding[i]} - {dilation[i] * (kernel[i] - 1) + 1})"
             steps = f"ceil({room}/{stride[i]})" if ceil_mode else f"{room}//{stride[i]}"
             raise ValueError(
-                f"kernel {kernel}{dilated} does not fit x {x.shape}: "
+                f"kernel {kernel}{dilated} does not fit x {x}: "
                 f"output {name} would be {steps} + 1 = {out[i]}, expected at least 1"
             )
 
@@ -147,14 +154,24 @@ def check_fit(
 # ---- kernels for any number of dimensions ------------------------------------------------------------------
 
 
+@remembered
+def _fitting_geometry(
+    n: int, x: Ints, weight: Ints, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """`_geometry` of a convolution over `n` dimensions, if the shapes of input and weight fit it."""
+    _check_shapes(n, x, weight, groups, transposed=False)
+    stride, padding, extra, dilation = _geometry(weight[2:], stride, padding, dilation)
+    size = tuple(map(operator.add, x[-n:], extra))
+    out = kernels.conv_output_size(size, weight[2:], stride, padding, dilation)
+    check_fit(x, weight[2:], stride, padding, dilation, out)
+    return stride, padding, extra, dilation
+
+
 def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    _check(n, input, weight, bias, groups, transposed=False)
-    kernel = weight.shape[2:]
-    stride, padding, extra, dilation = _geometry(kernel, stride, padding, dilation)
-    x = _extended(_batched(input, n), extra)
-    out = kernels.conv_output_size(x.shape[2:], kernel, stride, padding, dilation)
-    check_fit(input, kernel, stride, padding, dilation, out)
-    y = kernels.conv(x, weight, bias, stride, padding, dilation, groups)
+    given = n, input.shape, weight.shape, stride, padding, dilation, groups
+    stride, padding, extra, dilation = _fitting_geometry(*given)
+    _check_bias_and_dtypes(input, weight, bias, len(weight))
+    y = kernels.conv(_extended(_batched(input, n), extra), weight, bias, stride, padding, dilation, groups)
     return y if input.ndim == n + 2 else y[0]
 
 
@@ -169,7 +186,8 @@ def _transpose(
     groups: int,
     dilation: Any,
 ) -> Any:
-    _check(n, input, weight, bias, groups, transposed=True)
+    _check_shapes(n, input.shape, weight.shape, groups, transposed=True)
+    _check_bias_and_dtypes(input, weight, bias, weight.shape[1] * groups)
     kernel = weight.shape[2:]
     stride, padding = ints("stride", stride, n, 1), ints("padding", padding, n, 0)
     dilation, more = ints("dilation", dilation, n, 1), ints("output_padding", output_padding, n, 0)
@@ -424,7 +442,7 @@ def conv_grads(
 ) -> tuple[Any, Any, Any]:
     """The three gradients at once, by the fused kernel."""
     n = weight.ndim - 2
-    stride, padding, extra, dilation = _known_geometry(weight.shape[2:], stride, padding, dilation)
+    stride, padding, extra, dilation = _geometry(weight.shape[2:], stride, padding, dilation)
     x, g = _batched(input, n), _batched(g, n)
     dx, dw, db = kernels.conv_backward(g, _extended(x, extra), weight, stride, padding, dilation, groups, needs)
     if dx is not None and dx.shape != input.shape:

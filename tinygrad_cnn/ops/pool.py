@@ -39,6 +39,7 @@ Windows = tuple[Ints, Ints, Ints, Ints]
 # ---- arguments ---------------------------------------------------------------------------------------------
 
 
+@remembered
 def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> Windows:
     """Kernel size, stride (by default the kernel size), padding and dilation as tuples of `n` ints."""
     kernel = ints("kernel_size", kernel_size, n, 1)
@@ -47,27 +48,34 @@ def _windows(n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any 
     return kernel, stride, ints("padding", padding, n, 0), ints("dilation", dilation, n, 1)
 
 
-_known_windows = remembered(_windows)  # of parameters that a forward pass has checked
-
-
-def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:
-    """The same, after checks that the windows fit the batch `x`, whose dtype is of one of the kinds."""
-    _check_input(x, n, kinds)
-    if not x.shape[1]:
-        raise ValueError(f"x has no channels {x.shape}, expected at least 1")
+@remembered
+def _fitting_windows(n: int, x: Ints, ceil_mode: bool, *given: Any) -> Windows:
+    """The same, after checks that the windows fit a batch of shape `x`."""
+    _check_dimensions(x, n)
+    if not x[1]:
+        raise ValueError(f"x has no channels {x}, expected at least 1")
     windows = kernel, _, padding, dilation = _windows(n, *given)
     if max(padding) and any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
         raise ValueError(f"padding is {padding}, kernel {kernel} expects at most half of its size")
-    check_fit(x, *windows, kernels.pool_output_size(x.shape[2:], *windows, ceil_mode), ceil_mode)
+    check_fit(x, *windows, kernels.pool_output_size(x[2:], *windows, ceil_mode), ceil_mode)
     return windows
 
 
-def _check_input(x: Any, n: int, kinds: str = "f") -> None:
-    if x.ndim != n + 2:
-        axes = ", ".join(AXES[n])
-        raise ValueError(f"x has {x.ndim} dimensions {x.shape}, expected (N, C, {axes}) or (C, {axes})")
+def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:
+    """The same, after a check that the dtype is of one of the kinds."""
+    _check_kind(x, kinds)
+    return _fitting_windows(n, x.shape, ceil_mode, *given)
+
+
+def _check_kind(x: Any, kinds: str) -> None:
     if x.dtype.kind not in kinds:
         raise TypeError(f"x is {x.dtype}, expected {'numbers' if 'i' in kinds else 'a floating point dtype'}")
+
+
+def _check_dimensions(x: Ints, n: int) -> None:
+    if len(x) != n + 2:
+        axes = ", ".join(AXES[n])
+        raise ValueError(f"x has {len(x)} dimensions {x}, expected (N, C, {axes}) or (C, {axes})")
 
 
 def _on_batch(pool: Op[Any], n: int, input: Any, *params: Any) -> Tensor:
@@ -106,7 +114,7 @@ def max_pool_grads(
     g: Any, offsets: Any, input_shape: Ints, kernel_size: Any, stride: Any, padding: Any, dilation: Any
 ) -> tuple[Any]:
     """The same without an op call."""
-    windows = _known_windows(len(input_shape) - 2, kernel_size, stride, padding, dilation)
+    windows = _windows(len(input_shape) - 2, kernel_size, stride, padding, dilation)
     return (kernels.max_pool_scatter(g, offsets, input_shape, *windows),)
 
 
@@ -355,7 +363,8 @@ OutputSize = int | None | Sequence[int | None]
 def _output_size(name: str, input: Any, output_size: Any, n: int) -> Ints:
     """The output size as a tuple; None stands for the input's own. Window i is [floor(i·S/O), ceil((i + 1)·S/O))."""
     try:
-        _check_input(input.reshape((1, *input.shape)) if input.ndim == n + 1 else input, n)
+        _check_dimensions((1, *input.shape) if input.ndim == n + 1 else input.shape, n)
+        _check_kind(input, "f")
         if 0 in input.shape[-n:]:
             raise ValueError(f"x is {input.shape}, expected spatial dimensions of at least 1")
         wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * n

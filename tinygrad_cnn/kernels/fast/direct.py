@@ -44,7 +44,7 @@ from tinygrad_cnn.kernels.sizes import Ints, conv_output_size
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _tile_4x24, _tile_6x16, _tile_1x48 = multiply_tile(4, 3), multiply_tile(6, 2), multiply_tile(1, 6)
-_dot_4x3, _dot_1x9 = dot_tile(4, 3), dot_tile(1, 9)
+_dot_4x3, _dot_3x3, _dot_1x9 = dot_tile(4, 3), dot_tile(3, 3), dot_tile(1, 9)
 
 
 COPY = 6  # multiply-adds that take as long as to copy a result
@@ -152,13 +152,16 @@ def _correlate(  # type: ignore[no-untyped-def]
                             target += row_step * out_width
 
 
-@kernel(void(_f4, _f4, _i1, _i1, int64, _out1, _out1, _out1, _out1, int64, int64))
-def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_planes, n0, n1):  # type: ignore[no-untyped-def]
+@kernel(void(_f4, _f4, _i1, _i1, int64, int64, _out1, _out1, _out1, _out1, int64, int64))
+def _correlate_gradient(  # type: ignore[no-untyped-def]
+    x, g, frame, offsets, groups, tile_rows, sums, bias, planes, g_planes, n0, n1
+):
     """Dot products of the planes of g with those of x at every tap, summed over the images n0 <= n < n1.
 
-    `sums` is [group][some channels of g][tap][channel]: four of them, and a number of taps that is a multiple of 3;
-    or one, and a multiple of 9. `bias` gets the sum of each channel of g, unless it has no room. Of g, that many
-    channels at a time are copied to runs with the pitch of x's planes; between their rows is zero, and stays so.
+    `sums` is [group][`tile_rows` channels of g][tap][channel]: three or four of them, and a number of taps that is a
+    multiple of 3; or one, and a multiple of 9. `bias` gets the sum of each channel of g, unless it has no room. Of g,
+    that many channels at a time are copied to runs with the pitch of x's planes; between their rows is zero, and stays
+    so.
     """
     xp, gp, fp, op, sums_p = pointer(x), pointer(g), pointer(frame), pointer(offsets), pointer(sums)
     planes_p, g_planes_p = pointer(planes), pointer(g_planes)
@@ -173,8 +176,8 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
         length = ((images - 1) * plane + (rows - 1) * pitch + columns + 7) // 8 * 8
         for group in range(groups):
             fill_planes(xp, n, images, channels, group * group_in, group_in, height, width, fp, planes_p)
-            for o in range(0, group_out, 4):
-                for r in range(min(4, group_out - o)):
+            for o in range(0, group_out, tile_rows):
+                for r in range(min(tile_rows, group_out - o)):
                     channel = group * group_out + o + r
                     for b in range(images):
                         source = ((n + b) * out_channels + channel) * rows * columns
@@ -185,13 +188,16 @@ def _correlate_gradient(x, g, frame, offsets, groups, sums, bias, planes, g_plan
                             copy_row(gp, source, g_planes_p, target, columns)
                             source += columns
                             target += pitch
-                if group_out == 1:
+                first = (group * ((group_out + tile_rows - 1) // tile_rows) + o // tile_rows) * taps * tile_rows
+                if tile_rows == 4:
+                    for k in range(0, taps, 3):
+                        _dot_4x3(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + 4 * k)
+                elif tile_rows == 3:
+                    for k in range(0, taps, 3):
+                        _dot_3x3(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + 3 * k)
+                else:
                     for k in range(0, taps, 9):
-                        _dot_1x9(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, group * taps + k)
-                    continue
-                first = (group * ((group_out + 3) // 4) + o // 4) * taps * 4
-                for k in range(0, taps, 3):
-                    _dot_4x3(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + 4 * k)
+                        _dot_1x9(g_planes_p, 0, line, planes_p, 0, op, k, length, sums_p, first + k)
 
 
 @kernel(void(_f3, int64, _out1))
@@ -228,6 +234,13 @@ def _tile_for(channels: int) -> tuple[int, int]:
     return (6, 16) if channels % 6 == 0 and channels % 4 else (4, 24)
 
 
+def _dots_for(channels: int) -> tuple[int, int]:
+    """Channels and taps of the tile of dot products, likewise."""
+    if channels == 1:
+        return 1, 9
+    return (3, 3) if aligned(channels, 3) < aligned(channels, 4) else (4, 3)
+
+
 def _is_straight(sweep: Sweep, pitch: int, tile: tuple[int, int], channels: int) -> bool:
     """Whether to write a sweep's rows straight to the output: what tiles then compute twice costs less than to copy."""
     twice = aligned(sweep.columns, tile[1]) - pitch
@@ -236,7 +249,7 @@ def _is_straight(sweep: Sweep, pitch: int, tile: tuple[int, int], channels: int)
 
 
 def _plan(frame: Frame, sweeps: list[Sweep], offsets: list[int], taps: Any, channels: int, group_out: int) -> Plan:
-    tile, dots = _tile_for(group_out), (1, 9) if group_out == 1 else (4, 3)
+    tile, dots = _tile_for(group_out), _dots_for(group_out)
     sweeps = [sweep._replace(straight=int(_is_straight(sweep, frame.pitch, tile, group_out))) for sweep in sweeps]
     longest = max((frame.block - 1) * frame.plane + (sweep.rows - 1) * frame.pitch + sweep.columns for sweep in sweeps)
     return Plan(
@@ -394,7 +407,7 @@ def conv_weight(
     counts = (groups * tiles * len(offsets) * rows, o if need_b else 0, plan.planes, rows * plan.run)
     sums, bias, planes, g_planes = zeros(len(cuts), *counts)
     jobs = [
-        (x, g, plan.frame, offsets, groups, sums[i], bias[i], planes[i], g_planes[i], *cut)
+        (x, g, plan.frame, offsets, groups, rows, sums[i], bias[i], planes[i], g_planes[i], *cut)
         for i, cut in enumerate(cuts)
     ]
     threads.run(_correlate_gradient, jobs)

@@ -49,7 +49,8 @@ RUN = 160
 
 _tile_4x3, _tile_6x2 = multiply_tile(4, 3, scattered=True), multiply_tile(6, 2, scattered=True)
 _tile_1x6 = multiply_tile(1, 6, scattered=True)
-_dots_4x3, _dots_1x9 = dot_tile(4, 3, scattered=True), dot_tile(1, 9, scattered=True)
+_dots_4x3, _dots_3x3 = dot_tile(4, 3, scattered=True), dot_tile(3, 3, scattered=True)
+_dots_1x9 = dot_tile(1, 9, scattered=True)
 
 # A vector from LANES - n on has its first n lanes above zero.
 LANE_MASKS = np.repeat(np.array([1, 0], np.float32), LANES)
@@ -195,9 +196,9 @@ def _correlate(  # type: ignore[no-untyped-def]
                     scatter(found, there, out_size, out_p, target, out_channels * out_size, images)
 
 
-@kernel(void(_f4, _f4, _i1, _i1, _i1, _i1, int64, _i1, _f1, _out1, _out1, _out1, _out1, int64, int64))
+@kernel(void(_f4, _f4, _i1, _i1, _i1, _i1, int64, int64, _i1, _f1, _out1, _out1, _out1, _out1, int64, int64))
 def _correlate_gradient(  # type: ignore[no-untyped-def]
-    x, g, frame, places, positions, offsets, groups, g_places, masks, sums, bias, planes, g_planes, n0, n1
+    x, g, frame, places, positions, offsets, groups, tile_rows, g_places, masks, sums, bias, planes, g_planes, n0, n1
 ):
     """direct.py's `_correlate_gradient`; the lanes of g that belong to no image are zero."""
     xp, gp, ip, pp, op = pointer(x), pointer(g), pointer(places), pointer(positions), pointer(offsets)
@@ -212,8 +213,8 @@ def _correlate_gradient(  # type: ignore[no-untyped-def]
         blocks = min(eights, (n1 - n + 7) // 8)
         for group in range(groups):
             _gather_group(xp, n, n1, eights, size, channels, group * group_in, group_in, phases, plane, ip, planes_p)
-            for o in range(0, group_out, 4):
-                for r in range(min(4, group_out - o)):
+            for o in range(0, group_out, tile_rows):
+                for r in range(min(tile_rows, group_out - o)):
                     channel = group * group_out + o + r
                     for e in range(blocks):
                         images = min(LANES, n1 - n - 8 * e)
@@ -226,13 +227,16 @@ def _correlate_gradient(  # type: ignore[no-untyped-def]
                         if images < LANES:
                             silence(target, out_size, images, masks_p)
                 length = blocks * out_size * LANES
-                if group_out == 1:
+                first = (group * ((group_out + tile_rows - 1) // tile_rows) + o // tile_rows) * taps * tile_rows
+                if tile_rows == 4:
+                    for k in range(0, taps, 3):
+                        _dots_4x3(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, first + 4 * k)
+                elif tile_rows == 3:
+                    for k in range(0, taps, 3):
+                        _dots_3x3(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, first + 3 * k)
+                else:
                     for k in range(0, taps, 9):
-                        _dots_1x9(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, group * taps + k)
-                    continue
-                first = (group * ((group_out + 3) // 4) + o // 4) * taps * 4
-                for k in range(0, taps, 3):
-                    _dots_4x3(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, first + 4 * k)
+                        _dots_1x9(g_planes_p, 0, line, planes_p, pp, op, k, length, sums_p, first + k)
 
 
 # From shapes to tables ------------------------------------------------------------------------------------------
@@ -350,7 +354,7 @@ def conv_weight(
     found = groups * tiles * len(offsets) * rows, o if need_b else 0
     sums, bias, planes, g_planes = zeros(len(cuts), *found, *in_lanes)
     g_places = np.arange(out[0] * out[1]) * LANES
-    inputs = (x, g, plan.frame, tables.places, tables.positions, offsets, groups, g_places, LANE_MASKS)
+    inputs = (x, g, plan.frame, tables.places, tables.positions, offsets, groups, rows, g_places, LANE_MASKS)
     jobs = [(*inputs, sums[i], bias[i], planes[i], g_planes[i], *images_of(cut, n)) for i, cut in enumerate(cuts)]
     threads.run(_correlate_gradient, jobs)
     return weight_of(added(sums), plan, shape, groups), added(bias)

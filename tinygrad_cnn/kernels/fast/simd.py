@@ -366,7 +366,7 @@ def multiply_tile(rows: int, vectors: int, scattered: bool = False) -> Any:
 
 
 def dot_tile(rows: int, columns: int, scattered: bool = False) -> Any:
-    """The inner loop of every weight gradient: one or four rows of `g` times `columns` of `x`, along their pixels.
+    """The inner loop of every weight gradient: some rows of `g` times `columns` of `x`, along their pixels.
 
     An intrinsic (g, gi, pitch, x, base, offsets, oi, length, sums, si) that computes
 
@@ -399,11 +399,12 @@ def dot_tile(rows: int, columns: int, scattered: bool = False) -> Any:
                     for line, pixel in zip(places, pixels, strict=True):
                         builder.store(_fma(builder, v, pixel, builder.load(line[r])), line[r])
             for c, line in enumerate(places):
-                address = builder.gep(sums, [builder.add(si, _index(rows * c))])
                 vectors = [builder.load(place) for place in line]
-                whole = _total(builder, vectors[0]) if rows == 1 else _four_totals(builder, vectors)
-                address = builder.bitcast(address, whole.type.as_pointer())
-                builder.store(builder.fadd(builder.load(address, align=4), whole), address, align=4)
+                found = [_four_totals(builder, vectors)] if rows == 4 else [_total(builder, v) for v in vectors]
+                for r, whole in enumerate(found):
+                    address = builder.gep(sums, [builder.add(si, _index(rows * c + r))])
+                    address = builder.bitcast(address, whole.type.as_pointer())
+                    builder.store(builder.fadd(builder.load(address, align=4), whole), address, align=4)
             return context.get_dummy_value()
 
         i = types.intp
