@@ -14,7 +14,7 @@ from tinygrad_cnn.kernels.sizes import Ints, conv_output_size
 
 __all__ = ["SMALL_CONV", "Forward", "for_conv", "for_input", "for_weight"]
 
-SMALL_CONV = 2_500  # multiply-adds, up to which there are only some tens of microseconds to gain
+SMALL_CONV = 20_000  # multiply-adds: a small image and a few filters; see SMALL_ARRAY in dispatch.py
 USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
 IMAGES_CACHE = 500_000  # floats of eight images, of a group's channels, that may be convolved at once
 

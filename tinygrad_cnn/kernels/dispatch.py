@@ -34,7 +34,7 @@ Kernels = Literal["auto", "fast", "reference"]
 
 # Below these sizes there are only some tens of microseconds to gain, and a first call that compiles for seconds would
 # surprise. NumPy's maximum is as quick as ReLU's kernel up to MEDIUM_ARRAY.
-SMALL_ARRAY = 256
+SMALL_ARRAY = 512
 SMALL_LOSS = 32
 MEDIUM_ARRAY = 8192
 WIDE_STEP = 2  # for means over wider steps of windows that overlap, NumPy's strided sums are as quick
