@@ -133,20 +133,21 @@ def leaves(output: Variable) -> list[Variable]:
 
 
 def _accumulate(leaf: Any, g: Any) -> None:
+    before = leaf._grad
     if isinstance(g, Variable):
         with enable_grad():  # a copy, since another leaf may have the same gradient
-            leaf.grad = cast(g, dtype=g.dtype) if leaf.grad is None else leaf.grad + g
-    elif leaf.grad is None:
-        leaf.grad = wrap(g)
-    elif leaf.grad.shape != leaf.shape:
+            leaf.grad = cast(g, dtype=g.dtype) if before is None else before + g
+    elif before is None:
+        leaf._grad = wrap(g)
+    elif before.shape != leaf.shape:
         raise RuntimeError(
-            f"backward: a leaf of shape {leaf.shape} has a .grad of shape {leaf.grad.shape}, from before its data were"
+            f"backward: a leaf of shape {leaf.shape} has a .grad of shape {before.shape}, from before its data were"
             " replaced; set it to None"
         )
-    elif leaf.grad.tracked or not leaf.grad._array.flags.writeable or locks.is_held(leaf.grad._array):
-        leaf.grad = wrap(leaf.grad._array + g)
+    elif before.tracked or not before._array.flags.writeable or locks.is_held(before._array):
+        leaf.grad = wrap(before._array + g)
     else:
-        leaf.grad._array += g
+        before._array += g
 
 
 def _sequence(x: Any) -> list[Any]:
