@@ -1257,6 +1257,33 @@ def test_a_kept_float_raises_at_the_second_order() -> None:
         autograd.grad(scale(x).sum(), x, create_graph=True)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: tg.conv2d(x, 2.0), "conv2d: weight is 2.0, expected a tensor — at "),
+        (lambda x: tg.conv2d(x, None), "conv2d: weight is None, expected a tensor — at "),
+        (lambda x: x @ 3, "matmul: other is 3, expected a tensor — at "),
+        (lambda x: tg.softmax(1.5, 0), "softmax: input is 1.5, expected a tensor — at "),
+        (lambda x: tg.relu("a" * 99), r"relu: input is 'a+\.\.\.a+', expected a tensor — at "),
+        (lambda x: tg.scatter_add(x, 0, index=[[[[0]]]], src=1.5), "scatter_add: src is 1.5, expected a tensor — at "),
+        (lambda x: tg.nn.functional.mse_loss(x, "b"), "mse_loss: target is 'b', expected a tensor"),
+        (lambda x: tg.exp(None), "exp: the input holds object, expected numbers — at "),
+    ],
+)
+def test_what_is_no_tensor_is_named(call: Callable[[tg.Tensor], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(tg.ones(1, 1, 2, 2, requires_grad=True))
+
+
+def test_an_attribute_error_of_other_things_stays_one() -> None:
+    @op
+    def misspelt(x: Array) -> Any:
+        return x.wide
+
+    with pytest.raises(AttributeError, match=r"misspelt: 'numpy\.ndarray' object has no attribute 'wide' — at "):
+        misspelt(tg.ones(2))
+
+
 def test_an_error_in_a_rule_tells_where_the_node_was_built() -> None:
     @op
     def half(x: Array) -> Array:

@@ -71,7 +71,7 @@ def test_growth_is_drawn_and_a_table_is_markdown(tmp_path: Path) -> None:
     head, line, *rows = table.read_text().splitlines()
     assert (head, line) == ("| workload | time | MB |", "| --- | ---: | ---: |")
     assert [row.split()[1] for row in rows[:4]] == ["batch_1", "batch_4", "depth_1", "depth_2"]
-    assert "1 thread, 1 rounds" in rows[-1]
+    assert "1 thread, 1 round of" in rows[-1]
 
 
 def test_an_unknown_suite_is_told_of() -> None:

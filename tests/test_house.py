@@ -41,13 +41,13 @@ ROOM = {name: i for i, rooms in enumerate(ORDER) for name in rooms}
 # engine is one sitting, and a room says by its size what it costs to own. The ops' figure is high because PyTorch's
 # list is long (about 300 functions, 10 lines each); raise a figure only with the reason in the commit.
 BUDGET = {
-    "recording.py": 535,
+    "recording.py": 545,
     "autograd.py": 275,
     "tensor.py": 700,
     "ops": 3625,
     "kernels": 3980,
     "nn": 2210,
-    ".": 26370,
+    ".": 26390,
 }
 
 

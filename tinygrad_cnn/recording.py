@@ -19,6 +19,7 @@ import gc
 import inspect
 import itertools
 import operator
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType, MethodType
@@ -367,7 +368,7 @@ class Op(Generic[P]):
             if self.promotes:
                 values = promote(values)
             out = self._compute_foreign(values, params) if self.foreign else self._compute(values, params)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, AttributeError) as error:
             raise self._located(error, inputs, params).with_traceback(error.__traceback__) from None
         kept = None
         if self.keeps:
@@ -459,7 +460,8 @@ class Op(Generic[P]):
 
     def _located(self, error: Exception, inputs: Sequence[Any], params: dict[str, Any]) -> Exception:
         """The same error, saying the op, the user's line and the module path; whoever watches is told of it."""
-        kind = next((t for t in (TypeError, IndexError) if isinstance(error, t)), ValueError)
+        error = no_tensor(error, dict(zip(self.arguments, inputs, strict=False))) or error
+        kind = next((t for t in (TypeError, IndexError, AttributeError) if isinstance(error, t)), ValueError)
         text = str(error)
         if not text.startswith(f"{self.name}: "):
             text = f"{self.name}: {text}"
@@ -532,6 +534,15 @@ class Op(Generic[P]):
         return f"<op {self.name}>"
 
 
+def no_tensor(error: Exception, given: dict[str, Any]) -> TypeError | None:
+    """The error to raise for one about an attribute that an argument lacks since it is no tensor; None for others."""
+    if isinstance(error, AttributeError):
+        for name, x in given.items():
+            if x is error.obj and not isinstance(x, (Variable, ndarray)):
+                return TypeError(f"{name} is {reprlib.repr(x)}, expected a tensor")
+    return None
+
+
 def _into(op: Op[Any], args: Any, kwargs: dict[str, Any]) -> Tensor:
     """The call with its result written into a tensor that is given: PyTorch's `out=`, which is not recorded."""
     target = kwargs.pop("out")
@@ -553,7 +564,7 @@ def _of_one(op: Any) -> Callable[..., Any]:
             return op(x, *rest, **named)
         try:
             out = copy().run(kernel, a)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, AttributeError):
             return op(x)  # which raises it again, and says where
         if type(out) is not ndarray:
             out = np.asarray(out)
@@ -586,7 +597,7 @@ def _of_two(op: Any) -> Callable[..., Any]:
             return op(x, *(() if y is None else (y,)), *rest, **named)
         try:
             out = copy().run(kernel, a, b)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, AttributeError):
             return op(x, y)  # which raises it again, and says where
         if type(out) is not ndarray:
             out = np.asarray(out)
@@ -704,6 +715,11 @@ def composite(function: Callable[P, Any]) -> Callable[P, Tensor]:
         now.label = name, next(_composite_calls)
         try:
             return function(*args, **kwargs)
+        except AttributeError as error:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            if better := no_tensor(error, given):
+                raise TypeError(f"{name}: {better}") from None
+            raise
         finally:
             now.label = None
 

@@ -126,7 +126,7 @@ class Report:
         lines = [head, ["---", *["---:"] * (len(head) - 1)], *([row.workload, *_cells(row)] for row in self.rows)]
         table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         threads = "default threads" if self.threads is None else f"{self.threads} thread{'s' * (self.threads != 1)}"
-        rounds = f"{self.rounds} rounds of {self.seconds:g} s"
+        rounds = f"{self.rounds} round{'s' * (self.rounds != 1)} of {self.seconds:g} s"
         return f"{table}\n{self.machine['processor']}, {threads}, {rounds}, load at the start {self.machine['load']}\n"
 
 

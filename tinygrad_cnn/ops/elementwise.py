@@ -30,7 +30,11 @@ __all__ = [
 def floating(x: Any) -> Any:
     """The array itself if it holds floats, else its values in the default dtype."""
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(get_default_dtype())
+    if x.dtype.kind == "f":
+        return x
+    if x.dtype.kind not in "biu":
+        raise TypeError(f"the input holds {x.dtype}, expected numbers")
+    return x.astype(get_default_dtype())
 
 
 def floats(x: Any) -> Any:
