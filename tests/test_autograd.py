@@ -1257,6 +1257,24 @@ def test_a_kept_float_raises_at_the_second_order() -> None:
         autograd.grad(scale(x).sum(), x, create_graph=True)
 
 
+def test_the_owner_of_the_incoming_gradient_becomes_no_grad() -> None:
+    """Somebody else's rule may return it: then the gradient is a view of what the rule returns."""
+
+    @op
+    def same(x: Array) -> Any:
+        return x + 0.0
+
+    @same.vjp("x")
+    def same_grad(g: Array) -> Any:
+        return g.base
+
+    seed, x = np.ones(4), tg.tensor(np.zeros(4), requires_grad=True)
+    same(x).reshape((2, 2)).backward(tg.from_numpy(seed).reshape((2, 2)))
+    assert x.grad is not None
+    assert not np.shares_memory(x.grad.numpy(), seed)
+    assert x.grad.numpy().tolist() == [1.0] * 4
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -138,7 +138,7 @@ def _accumulate(leaf: Any, g: Any) -> None:
         with enable_grad():  # a copy, since another leaf may have the same gradient
             leaf.grad = cast(g, dtype=g.dtype) if before is None else before + g
     elif before is None:
-        leaf._grad = wrap(g)
+        leaf.grad = wrap(g)
     elif before.shape != leaf.shape:
         raise RuntimeError(
             f"backward: a leaf of shape {leaf.shape} has a .grad of shape {before.shape}, from before its data were"
@@ -268,12 +268,13 @@ def step(node: Node, g: Any, wants: tuple[bool, ...], pending: Pending, create_g
 def _is_shared(found: Any, g: Any, values: Sequence[Any], gradients: Sequence[Any]) -> bool:
     """Whether a gradient that a rule has found may share memory with what the rule was given or with another gradient.
 
-    What is of the memory of `found` and not itself would be a view of it; only `g` can be one, as no rule of ours
-    returns the array that a saved view is of, and what others' rules return is copied before if it is not of `g`.
+    It does if it is a view, or if it is one of these arrays itself; one that cannot be written to is as bad. Of these
+    arrays `g` alone can be a view of it: no rule of ours returns the array that a saved view is of, and what somebody
+    else's rule returns is a copy or of the memory of `g` (`_own_gradient` in recording.py).
     """
     if found.base is not None or g.base is found or not found.flags.writeable:
         return True
-    return sum(map(is_, (g, *values, *gradients), repeat(found))) > 1
+    return sum(map(is_, (g, *values, *gradients), repeat(found))) > 1  # it is one of the gradients
 
 
 def _edge(out: Any) -> Any:

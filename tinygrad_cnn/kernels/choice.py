@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tinygrad_cnn.kernels.sizes import Ints, conv_output_size
 
-__all__ = ["SMALL_CONV", "Forward", "for_conv", "for_input", "for_weight"]
+__all__ = ["Forward", "for_conv", "for_input", "for_weight"]
 
 SMALL_CONV = 20_000  # multiply-adds: a small image and a few filters; see SMALL_ARRAY in dispatch.py
 USEFUL_TILES = 0.35  # the part of Winograd's tiles that must be outputs
@@ -69,6 +69,8 @@ def for_weight(
     out = conv_output_size(x[2:], w[2:], stride, padding, dilation)
     if any(a > b for a, b in zip(g[2:], out, strict=True)) or not _is_direct(x, w, g, groups, setting):
         return None
+    if g[2:] != out:  # "images" takes the pixels of g for all of those that the window passes
+        return "direct"
     return _lanes(x, groups, w[0] // groups, g[-1], (x[-1] + 2 * padding[-1]) / stride[-1], workers)
 
 

@@ -206,7 +206,7 @@ def _joined(x: Array, work: int, convolve: Callable[[slice], Array]) -> Array:
 def _in_parts(x: Array, work: int, convolve: Callable[[slice], Array]) -> list[Array]:
     """What the reference gives for each thread's part of the batch; `work` is multiply-adds per image.
 
-    For what the fast kernels do not do, such as float64. BLAS has one thread in each.
+    For what the fast kernels do not do, such as float64. BLAS has one thread in each, where there are several.
     """
     if _choice == "reference" or len(x) * work < threads.WORTH_SHARING:
         return [convolve(slice(0, len(x)))]

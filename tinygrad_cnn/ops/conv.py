@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -54,13 +54,19 @@ def ints(name: str, value: Any, n: int, least: int) -> Ints:
     return numbers
 
 
+_PLAIN, _INT = frozenset((int, bool, str, tuple, type(None))), frozenset((int,))
+_is_tuple = tuple.__instancecheck__  # as `isinstance`, for `filter`
+
+
 def remembered(function: Callable[..., T]) -> Callable[..., T]:
     """`function`, whose results are kept, where the arguments are numbers, words and tuples of ints.
 
-    To look up, (1.0, True) is as good as (1, 1), and it must not pass for that.
+    To look up, 1.0 and True are as good as 1, and must not pass for it: `typed` tells the arguments apart, and
+    tuples with other things than ints in them are not looked up.
     """
     known = lru_cache(maxsize=1024, typed=True)(function)
 
+    @wraps(function)
     def look_up(*arguments: Any) -> T:
         inside = chain.from_iterable(filter(_is_tuple, arguments))
         if _PLAIN.issuperset(map(type, arguments)) and _INT.issuperset(map(type, inside)):
@@ -68,10 +74,6 @@ def remembered(function: Callable[..., T]) -> Callable[..., T]:
         return function(*arguments)
 
     return look_up
-
-
-_PLAIN, _INT = frozenset((int, bool, str, tuple, type(None))), frozenset((int,))
-_is_tuple = tuple.__instancecheck__
 
 
 @remembered

@@ -62,9 +62,10 @@ def _fitting_windows(n: int, x: Ints, ceil_mode: bool, *given: Any) -> Windows:
 
 
 def _checked_windows(x: Any, n: int, kinds: str, ceil_mode: bool, *given: Any) -> Windows:
-    """The same, after a check that the dtype is of one of the kinds."""
+    """The same, with a check that the dtype is of one of the kinds."""
+    windows = _fitting_windows(n, x.shape, ceil_mode, *given)
     _check_kind(x, kinds)
-    return _fitting_windows(n, x.shape, ceil_mode, *given)
+    return windows
 
 
 def _check_kind(x: Any, kinds: str) -> None:

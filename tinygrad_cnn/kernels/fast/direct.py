@@ -235,7 +235,7 @@ def _tile_for(channels: int) -> tuple[int, int]:
 
 
 def _dots_for(channels: int) -> tuple[int, int]:
-    """Channels and taps of the tile of dot products, likewise."""
+    """Channels and taps of the tile of dot products, likewise: of three or four rows, four if both waste as many."""
     if channels == 1:
         return 1, 9
     return (3, 3) if aligned(channels, 3) < aligned(channels, 4) else (4, 3)

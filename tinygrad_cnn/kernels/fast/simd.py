@@ -373,7 +373,7 @@ def dot_tile(rows: int, columns: int, scattered: bool = False) -> Any:
         sums[si + rows*c + r] += sum over j < length of g[gi + r*pitch + j] * x[base + offsets[oi + c] + j]
 
     for r < rows, c < columns, eight products at a time: `length` must be a multiple of 8. Only at the end are
-    the lanes of each sum added up, four sums at once where there are four. If `scattered`, `base` points to
+    the lanes of each sum added up, those of four rows at once, of fewer one by one. If `scattered`, `base` points to
     numbers: where in x each eight begin.
     """
 
