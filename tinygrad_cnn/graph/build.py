@@ -137,7 +137,8 @@ def run_once(origin: Origin, on_error: str = "raise") -> Captured:
         try:
             outputs = origin.function(*arguments.values(), **origin.kwargs)
         except Exception as error:
-            odd = _odd_input(arguments) if isinstance(error, AttributeError) else ""
+            lacks = isinstance(error, AttributeError) or "expected a tensor" in str(error)
+            odd = _odd_input(arguments) if lacks else ""
             if odd:
                 raise TypeError(f"graph.capture: {odd}, expected a Tensor or an array") from error
             if on_error == "raise":
