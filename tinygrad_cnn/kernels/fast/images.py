@@ -341,12 +341,14 @@ def conv_input(g: Array, w: Array, shape: Ints, stride: Ints, padding: Ints, dil
 def conv_weight(
     x: Array, g: Array, shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int, need_b: bool
 ) -> tuple[Array, Array]:
-    """`reference.conv_weight` for float32 and two spatial dimensions; with it comes the bias's gradient, or nothing."""
+    """`reference.conv_weight` for float32 and two spatial dimensions; with it comes the bias's gradient, or nothing.
+
+    g has all the pixels of the convolution's output.
+    """
     n, o, out = len(x), shape[0], g.shape[2:]
     cuts = threads.parts(-(-n // LANES), n * math.prod(shape) * out[0] * out[1])
-    covered = conv_output_size(x.shape[2:], shape[2:], stride, padding, dilation)
     arguments = x.shape[1:], shape, stride, padding, dilation, groups, _limit(n, cuts)
-    tables = _tables(forward_plan, False, x.shape[2:], covered, *arguments)
+    tables = _tables(forward_plan, False, x.shape[2:], out, *arguments)
     plan = tables.plan
     rows, eights, offsets = plan.dots[0], int(plan.frame[6]), plan.dot_offsets * LANES
     tiles = aligned(o // groups, rows) // rows
